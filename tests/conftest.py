@@ -1,0 +1,19 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+BESIDE_THE_PROJECT = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The data folder: SEEWHY_DATA, else ../shared/data beside the checkout, else a skip."""
+    folder = Path(os.environ.get("SEEWHY_DATA", BESIDE_THE_PROJECT))
+    if not folder.is_dir():
+        pytest.skip("no data folder: set SEEWHY_DATA to the folder with imagenet-samples/")
+    return folder
