@@ -1,0 +1,128 @@
+"""A network with all that is needed to ask it about a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from seewhy.errors import ClassError
+from seewhy.models.wording import first_few, near_or
+
+if TYPE_CHECKING:
+    from seewhy.images import Preprocess
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A network, how its pictures are prepared, and what its logits are called.
+
+    Attributes:
+        name: the spec that it was loaded from.
+        module: the network, in eval mode, on its device.
+        preprocess: how its pictures are prepared.
+        class_names: the name of each logit, or None if they are not known.
+        num_classes: number of logits, or None if the network did not show it.
+    """
+
+    name: str
+    module: nn.Module
+    preprocess: Preprocess
+    class_names: tuple[str, ...] | None = None
+    num_classes: int | None = None
+
+    def __call__(self, batch: Tensor) -> object:
+        """Return what the network returns for prepared pictures (batch, channel, height, width)."""
+        return self.module(batch)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network's parameters are."""
+        return self._parameter.device
+
+    def example(self, batch: int = 2) -> Tensor:
+        """Return noise in the shape (batch, channel, height, width), the same at every call."""
+        width, height = self.preprocess.size
+        shape = (batch, len(self.preprocess.mean), height, width)
+        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        return noise.to(self._parameter)
+
+    def class_name(self, index: int) -> str:
+        """Return the name of a logit, or its index as text where names are not known."""
+        return self.class_names[index] if self.class_names else str(index)
+
+    def class_id(self, wanted: str | int) -> int:
+        """Return the index of a class.
+
+        Args:
+            wanted: its index, also as text, or its name: exact, else in any case, else a part that
+                only one name has.
+
+        Raises:
+            ClassError: there is no such class, or more than one.
+        """
+        if isinstance(wanted, str) and not wanted.strip().isdecimal():
+            return self._named(wanted.strip())
+        index = int(wanted)
+        if index >= 0 and (self.num_classes is None or index < self.num_classes):
+            return index
+        raise ClassError(
+            f"class {wanted}",
+            expected=f"an index from 0 to {self.num_classes - 1}" if self.num_classes else "one",
+            got=str(index),
+            fix=f"choose a class that {self.name} has",
+        )
+
+    @property
+    def _parameter(self) -> Tensor:
+        return next(self.module.parameters(), torch.empty(0))
+
+    def _named(self, wanted: str) -> int:
+        names = self.class_names or ()
+        found = _matches(wanted, names)
+        if len(found) == 1:
+            return found[0]
+        raise ClassError(
+            f"class '{wanted}'",
+            expected=f"one of the {len(names)} classes of {self.name}" if names else "an index",
+            got=f"{len(found)}: {first_few(_listed(found, names))}" if found else "an unknown name",
+            fix="choose one by its index" if found or not names else near_or(wanted, names, _OTHER),
+        )
+
+
+_OTHER = "choose a class that the model has, by name or index"
+
+
+def _matches(wanted: str, names: Sequence[str]) -> list[int]:
+    """Return the indices under the strictest reading of `wanted` that any name satisfies."""
+    lower = wanted.lower()
+    readings = (
+        [index for index, name in enumerate(names) if name == wanted],
+        [index for index, name in enumerate(names) if name.lower() == lower],
+        [index for index, name in enumerate(names) if lower in name.lower()],
+    )
+    return next((found for found in readings if found), [])
+
+
+def _listed(indices: Sequence[int], names: Sequence[str]) -> list[str]:
+    return [f"{names[index]} ({index})" for index in indices]
+
+
+def count_logits(output: object) -> int | None:
+    """Return how many classes a network's output has, where its form shows that.
+
+    Reads a tensor (batch, classes, ...), an object or a mapping with `logits`, or the first entry
+    of a tuple.
+    """
+    if isinstance(output, Tensor):
+        return output.shape[1] if output.ndim > 1 else None
+    if hasattr(output, "logits"):
+        return count_logits(output.logits)
+    if isinstance(output, Mapping):
+        return count_logits(output.get("logits", next(iter(output.values()), None)))
+    if isinstance(output, (tuple, list)) and output:
+        return count_logits(output[0])
+    return None
