@@ -84,6 +84,10 @@ def load_model(
     """
     names = None if class_names is None else read_names(class_names)
     target = _device(device)
+    if num_classes is not None and num_classes < 1:
+        raise InputError(
+            "num_classes", expected="1 or more", got=str(num_classes), fix="count the classes"
+        )
     pretrained = pretrained and weights is None
     wanted = num_classes or (len(names) if names and weights else None)
     parts = _build(spec, pretrained=pretrained, num_classes=None if pretrained else wanted)
@@ -133,12 +137,20 @@ def _override(
     preprocess: Preprocess, size: int | Sequence[int] | None, changes: dict[str, Any]
 ) -> Preprocess:
     given = {name: value for name, value in changes.items() if value is not None}
-    for name in ("mean", "std"):
-        if name in given:
-            given[name] = tuple(given[name])
+    for name in {"mean", "std"} & given.keys():
+        given[name] = _numbers(name, given[name])
     if size is not None:
         given["size"] = (size, size) if isinstance(size, int) else tuple(size)
     return replace(preprocess, **given)
+
+
+def _numbers(option: str, values: Sequence[float]) -> tuple[float, ...]:
+    try:
+        return tuple(float(value) for value in values)
+    except (TypeError, ValueError) as problem:
+        raise InputError(
+            option, expected="one number a channel", got=repr(values), fix=f"pass another {option}"
+        ) from problem
 
 
 def _settle(module: nn.Module, device: torch.device) -> nn.Module:

@@ -70,7 +70,7 @@ TOP_CHANNELS = 1280
 
 
 class EfficientNetLite(nn.Module):
-    """Pictures (batch, 3, height, width) to logits (batch, num_classes); any size from 32 pixels.
+    """Pictures (batch, 3, height, width) to logits (batch, num_classes); any size.
 
     Args:
         config: the variant, one of `CONFIGS`.

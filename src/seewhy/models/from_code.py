@@ -6,6 +6,7 @@ import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ def load(request: Request) -> Parts:
     folder = Path(place).resolve().parent if is_file else Path.cwd()
     with _importable(folder):
         code = _import_file(place, request) if is_file else _import_module(place, request)
-        made = _call(_find(code, function, request), request)
+        made = _call(_find(code, function, request), code, request)
     if isinstance(made, nn.Module):
         return Parts(made, Preprocess())
     raise _error(request, "a function that returns an nn.Module", type(made).__name__)
@@ -40,6 +41,9 @@ def load(request: Request) -> Parts:
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
     """Let code import its neighbours, after everything that is installed, for a while."""
+    if str(folder) in sys.path:
+        yield
+        return
     sys.path.append(str(folder))
     try:
         yield
@@ -51,8 +55,8 @@ def _import_file(place: str, request: Request) -> ModuleType:
     """Run a file as a module of a name that nothing else has."""
     path = Path(place)
     if not path.is_file():
-        files = [str(each) for each in path.parent.glob("*.py")]
-        raise _error(request, "a Python file", "none there", near_or(place, files, _CHECK))
+        files = [each.name for each in path.parent.glob("*.py")]
+        raise _error(request, "a Python file", "none there", near_or(path.name, files, _CHECK))
     digest = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
     name = f"_seewhy_{digest}_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -64,7 +68,7 @@ def _import_file(place: str, request: Request) -> ModuleType:
         spec.loader.exec_module(code)
     except (Exception, SystemExit) as problem:
         del sys.modules[name]
-        raise _error(request, "a file that imports", _where(problem, path), _REPAIR) from problem
+        raise _error(request, "a file that imports", _where(problem, code), _REPAIR) from problem
     return code
 
 
@@ -90,7 +94,7 @@ def _find(code: ModuleType, function: str, request: Request) -> Callable[[], obj
     raise _error(request, f"a function '{function}'", got, near_or(function, public, _CHECK))
 
 
-def _call(function: Callable[[], object], request: Request) -> object:
+def _call(function: Callable[[], object], code: ModuleType, request: Request) -> object:
     """Call the function; a module is taken as it is, a class of modules is made."""
     if isinstance(function, nn.Module):
         return function
@@ -98,7 +102,7 @@ def _call(function: Callable[[], object], request: Request) -> object:
         return function()
     except (Exception, SystemExit) as problem:
         raise _error(
-            request, "a function that runs without arguments", _where(problem), _REPAIR
+            request, "a function that runs without arguments", _where(problem, code), _REPAIR
         ) from problem
 
 
@@ -106,17 +110,12 @@ _CHECK = "check the name"
 _REPAIR = "repair it; --debug shows the traceback"
 
 
-def _where(problem: BaseException, path: Path | None = None) -> str:
-    """Say what was raised, and in which line of the user's code."""
-    trace, lines = problem.__traceback__, []
-    while trace is not None:
-        lines.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
-        trace = trace.tb_next
-    theirs = [line for line in lines if path is None or line[0] == str(path)]
-    if not theirs or theirs[-1][0] == __file__:
-        return complaint(problem)
-    file, number = theirs[-1]
-    return f"{complaint(problem)} ({Path(file).name}, line {number})"
+def _where(problem: BaseException, code: ModuleType) -> str:
+    """Say what was raised, and in which line of the user's file."""
+    frames = traceback.extract_tb(problem.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == code.__file__]
+    place = f" (line {lines[-1]})" if lines else ""
+    return complaint(problem) + place
 
 
 def _error(request: Request, expected: str, got: str, fix: str = _CHECK) -> ModelError:

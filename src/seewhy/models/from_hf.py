@@ -21,6 +21,7 @@ RESAMPLING: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear
 
 def load(request: Request) -> Parts:
     """Return `AutoModelForImageClassification` of a folder or of a name on the hub."""
+    import_extra("transformers.modeling_utils", "transformers")  # says what is missing, if it is
     transformers = import_extra("transformers", "transformers")
     _check_folder(request)
     options = {} if request.num_classes is None else {"num_labels": request.num_classes}
@@ -58,12 +59,12 @@ def _check_folder(request: Request) -> None:
     path = Path(request.name)
     if path.is_dir() or not (path.is_absolute() or request.name.startswith((".", "~"))):
         return
-    folders = [str(each) for each in path.parent.glob("*/")]
+    folders = [each.name for each in path.parent.glob("*/")]
     raise ModelError(
         f"model {request.spec}",
         expected="a folder with config.json and weights, or a name on the hub",
         got="no such folder",
-        fix=near_or(request.name, folders, "check the path"),
+        fix=near_or(path.name, folders, "check the path"),
     )
 
 

@@ -40,15 +40,15 @@ def load(request: Request) -> Parts:
 
 
 def _check_name(timm: Any, request: Request) -> None:
-    if ":" in request.name or timm.is_model(request.name):
+    tag_is_known = "." not in request.name or request.name in timm.list_pretrained()
+    if ":" in request.name or (timm.is_model(request.name) and tag_is_known):
         return
+    known = [*timm.list_models(), *timm.list_pretrained()]
     raise ModelError(
         f"model {request.spec}",
         expected="the name of a model in timm",
         got="none of its names",
-        fix=near_or(
-            request.name.split(".")[0], timm.list_models(), "timm.list_models() lists them"
-        ),
+        fix=near_or(request.name, known, "timm.list_models() lists them"),
     )
 
 

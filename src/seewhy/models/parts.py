@@ -62,19 +62,20 @@ def import_extra(name: str, extra: str) -> Any:
         MissingExtraError: it is not installed.
         ModelError: it is installed and does not import, torchvision beside another torch say.
     """
+    package = name.partition(".")[0]
     try:
         return importlib.import_module(name)
     except ImportError as problem:
-        if getattr(problem, "name", None) != name:
-            raise _unusable(name, problem) from problem
+        if problem.name != package:
+            raise _unusable(package, problem) from problem
         raise MissingExtraError(
-            name,
+            package,
             expected="the package to be installed",
             got="none",
             fix=f"pip install 'seewhy[{extra}]'",
         ) from problem
     except Exception as problem:
-        raise _unusable(name, problem) from problem
+        raise _unusable(package, problem) from problem
 
 
 def _unusable(name: str, problem: Exception) -> ModelError:
@@ -90,7 +91,7 @@ def not_obtained(request: Request, problem: Exception) -> ModelError:
     """Return the error for a model whose library failed to build it or to fetch its weights."""
     wanted = "its pretrained weights, cached or downloaded" if request.pretrained else "a network"
     return ModelError(
-        request.spec,
+        f"model {request.spec}",
         expected=wanted,
         got=complaint(problem),
         fix="connect once to download them, or pass weights=FILE or pretrained=False"

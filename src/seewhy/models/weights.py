@@ -6,6 +6,8 @@ tensor's values are looked at only after its shape was found to be one that the 
 
 from __future__ import annotations
 
+import pickle
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -45,7 +47,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise WeightsError(
             f"weights {path}",
             expected="a safetensors file or a checkpoint of tensors only",
-            got=complaint(problem),
+            got=_why(problem),
             fix="save model.state_dict(), best with safetensors.torch.save_file",
         ) from problem
     return _tensors(document, path)
@@ -77,6 +79,15 @@ def _read_pickle(path: Path) -> object:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about TorchScript archives, which it refuses anyway
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _why(problem: Exception) -> str:
+    """Say what was wrong with a file; of a pickle, what it would have called."""
+    called = re.search(r"GLOBAL ([\w.]+)", str(problem))
+    if called:
+        return f"a pickle that would run {called[1]}"
+    other = isinstance(problem, pickle.UnpicklingError)
+    return "a damaged file or one of another kind" if other else complaint(problem)
 
 
 def _tensors(document: object, path: Path) -> dict[str, Tensor]:

@@ -25,7 +25,9 @@ def near_or(name: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def complaint(problem: BaseException) -> str:
-    """Return an exception's type and the first line of its text, cut to a readable length."""
+    """Return what an exception says, in one line of a readable length."""
+    if isinstance(problem, OSError) and problem.strerror:
+        return problem.strerror.lower()
     lines = str(problem).strip().splitlines()
     text = f"{type(problem).__name__}: {lines[0]}" if lines else type(problem).__name__
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
