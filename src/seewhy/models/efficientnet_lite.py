@@ -178,17 +178,17 @@ def _round_to_8(channels: float) -> int:
 
 # The published checkpoints name their layers so; the norms are numbered in the order of use.
 _PUBLISHED = (
-    (r"^_conv_stem\.", "stem.conv."),
-    (r"^_bn0\.", "stem.norm."),
-    (r"^_blocks\.(\d+)\._expand_conv\.", r"blocks.\1.expand.conv."),
-    (r"^_blocks\.(\d+)\._bn0\.", r"blocks.\1.expand.norm."),
-    (r"^_blocks\.(\d+)\._depthwise_conv\.", r"blocks.\1.depthwise.conv."),
-    (r"^_blocks\.(\d+)\._bn1\.", r"blocks.\1.depthwise.norm."),
-    (r"^_blocks\.(\d+)\._project_conv\.", r"blocks.\1.project.conv."),
-    (r"^_blocks\.(\d+)\._bn2\.", r"blocks.\1.project.norm."),
-    (r"^_conv_head\.", "top.conv."),
-    (r"^_bn1\.", "top.norm."),
-    (r"^_fc\.", "fc."),
+    (r"\b_blocks\.(\d+)\._expand_conv\.", r"blocks.\1.expand.conv."),
+    (r"\b_blocks\.(\d+)\._bn0\.", r"blocks.\1.expand.norm."),
+    (r"\b_blocks\.(\d+)\._depthwise_conv\.", r"blocks.\1.depthwise.conv."),
+    (r"\b_blocks\.(\d+)\._bn1\.", r"blocks.\1.depthwise.norm."),
+    (r"\b_blocks\.(\d+)\._project_conv\.", r"blocks.\1.project.conv."),
+    (r"\b_blocks\.(\d+)\._bn2\.", r"blocks.\1.project.norm."),
+    (r"\b_conv_stem\.", "stem.conv."),
+    (r"\b_bn0\.", "stem.norm."),
+    (r"\b_conv_head\.", "top.conv."),
+    (r"\b_bn1\.", "top.norm."),
+    (r"\b_fc\.", "fc."),
 )
 
 
