@@ -30,7 +30,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
 
 zoo: $(VENV)/.dev
-	$(BIN)/python scripts/zoo.py
+	$(BIN)/python -m benchmarks.zoo
 
 clean:
 	rm -rf $(VENV) seewhy-demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -86,6 +86,13 @@ class Geometry:
             self.original, self.prepared, (scale[0], scale[1]), (offset[0], offset[1]), self.visible
         )
 
+    def seen_from(self, size: Size) -> Geometry:
+        """The same, for a copy of the original picture that was resized to `size`."""
+        x, y = size[0] / self.original[0], size[1] / self.original[1]
+        x0, y0, x1, y1 = self.visible
+        scale, visible = (self.scale[0] / x, self.scale[1] / y), (x0 * x, y0 * y, x1 * x, y1 * y)
+        return Geometry(size, self.prepared, scale, self.offset, visible)
+
     def to_prepared(self, points: ArrayLike) -> Float64[NDArray[np.float64], "*n 2"]:
         """Points (x, y) of the original picture, as points of the network's input."""
         return np.asarray(points, dtype=np.float64) * self.scale + self.offset

@@ -1,0 +1,86 @@
+"""Pick tensors up in the middle of a forward pass, at the sites that `observe` found."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from seewhy.observe import Site, follow
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where a tensor is picked up, and whether it must be copied there.
+
+    A copy is needed where the model overwrites the tensor later in the same pass.
+    """
+
+    site: Site
+    copy: bool = False
+
+    def keep(self, kept: list[Tensor], tree: Any) -> None:
+        """Append the tensor to `kept`."""
+        tensor = follow(tree, self.site.path)
+        kept.append(tensor.clone() if self.copy else tensor)
+
+
+@contextlib.contextmanager
+def capture(model: nn.Module, taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
+    """Within the context, a call of `model` leaves each tap's tensor in its list.
+
+    The lists stay empty where the pass did not come by the site. Hooks are removed at the end,
+    whatever happens in between.
+    """
+    kept: list[list[Tensor]] = [[] for _ in taps]
+    with contextlib.ExitStack() as stack:
+        for tap, into in zip(taps, kept, strict=True):
+            keep = functools.partial(tap.keep, into)
+            if callable(tap.site.owner):
+                stack.enter_context(FunctionTap(tap.site, keep))
+            else:
+                stack.callback(_hook(model.get_submodule(tap.site.owner), tap.site, keep).remove)
+        yield kept
+
+
+class FunctionTap(TorchFunctionMode):
+    """Hands the result of one call of one torch function to `keep`."""
+
+    def __init__(self, site: Site, keep: Callable[[Any], None]) -> None:
+        super().__init__()
+        self.func, self.call, self.keep = site.owner, site.call, keep
+        self.calls = 0
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is self.func and isinstance(result, Tensor):
+            if self.calls == self.call:
+                self.keep(result)
+            self.calls += 1
+        return result
+
+
+def _hook(module: nn.Module, site: Site, keep: Callable[[Any], None]) -> Any:
+    """Hand what goes into or comes out of call number `site.call` of the module to `keep`."""
+    calls = 0
+
+    def counted(tree: Any) -> None:
+        nonlocal calls
+        if calls == site.call:
+            keep(tree)
+        calls += 1
+
+    if site.kind == "input":
+        return module.register_forward_pre_hook(lambda _module, args: counted(args))
+    return module.register_forward_hook(lambda _module, _args, output: counted(output))

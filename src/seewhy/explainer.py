@@ -1,0 +1,221 @@
+"""`explain`: from a model and pictures to an `Explanation`, in one forward pass."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+
+from seewhy import evidence, heads
+from seewhy.classes import class_id, class_ids
+from seewhy.errors import CertificateError, ModelError
+from seewhy.explanation import Explanation
+from seewhy.heads import Head
+from seewhy.observe import in_eval_mode
+from seewhy.pictures import Preparer, prepare_batch
+
+Classes = int | str | Sequence[int | str] | Tensor
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A model that knows how its pictures are prepared: what `load_model` gives."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The network."""
+
+    @property
+    def preprocess(self) -> Preparer:
+        """Takes a picture to the network's input."""
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the classes, if known."""
+
+
+def explain(
+    model: nn.Module | Prepared,
+    images: Any,
+    classes: Classes = "predicted",
+    *,
+    against: int | str | None = None,
+    head: Head | None = None,
+    preprocess: Preparer | None = None,
+    class_names: Sequence[str] | None = None,
+    strict: bool = True,
+) -> Explanation:
+    """Explain the decisions of a classifier: evidence maps that add up to its logits.
+
+    One forward pass, no gradient; the model is left as it was found. The head is looked for with
+    the first batch, and remembered for as long as the model lives.
+
+    Args:
+        model: what `load_model` gives, or any `nn.Module`.
+        images: a batch the network accepts: a tensor (B, C, *S), or a dict of keyword arguments.
+            With what `load_model` gives, or with `preprocess`, also a path, a Pillow picture, an
+            array (H, W, 3), a tensor of 8-bit pixels (3, H, W), or a list of such.
+        classes: what to explain: a class's id or name, a list of them, "predicted", "top5" (or
+            any other number), "all", or a tensor (B, k) of ids for each picture.
+        against: measure the evidence against this class, or against all "others" at once.
+        head: the head, if it is known already: see `find_head`.
+        preprocess: for a bare module, takes a Pillow picture to a tensor or array (C, H, W), or
+            to such a one and a `Geometry`.
+        class_names: for a bare module, the names of its classes.
+        strict: raise if a map does not add up. Otherwise look at `Explanation.adds_up`.
+
+    Raises:
+        HeadNotFound: the model has no head whose maps are exact.
+        CertificateError: evidence and bias do not add up to the logits.
+        ClassError: a class that the model does not have.
+        InputError, ImageError: pictures that cannot be used.
+        ModelError: the model cannot run on them.
+
+    Source:
+        Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016, eq. 2.
+    """
+    if isinstance(model, Prepared) and not isinstance(model, nn.Module):
+        preprocess, class_names = preprocess or model.preprocess, class_names or model.class_names
+        model = model.module
+    names = None if class_names is None else tuple(class_names)
+    network = heads.unwrap(model)
+    inputs, geometry = prepare_batch(images, network, preprocess)
+    with torch.no_grad(), in_eval_mode(network), _eager(network):
+        logits, features, head = _forward(network, inputs, head)
+    result = explain_features(
+        network, head, logits, features, classes, against=against, class_names=names
+    )
+    result = Explanation(**{**vars(result), "geometry": geometry})
+    if strict:
+        _require_exact(result)
+    return result
+
+
+@torch.no_grad()
+def explain_features(
+    model: nn.Module,
+    head: Head,
+    logits: Tensor,
+    features: Tensor,
+    classes: Classes = "predicted",
+    *,
+    against: int | str | None = None,
+    class_names: tuple[str, ...] | None = None,
+) -> Explanation:
+    """The part of `explain` that follows the forward pass: from features to an `Explanation`."""
+    wide = logits.to(evidence.accumulation_dtype(logits.dtype))
+    ids = class_ids(classes, wide, class_names)
+    with torch.autocast(logits.device.type, enabled=False):
+        rows, bias, target = _rows(model, head, features, wide, ids, against, class_names)
+        maps = evidence.evidence_maps(rows, features.to(rows.dtype))
+        bias = bias.expand(ids.shape)
+        deviation = evidence.certificate(maps, bias, target, evidence.logit_scale(wide))
+    return Explanation(
+        logits=logits,
+        probabilities=_probabilities(wide, head.activation),
+        classes=ids,
+        maps=maps,
+        bias=bias,
+        target=target,
+        certificate=deviation,
+        kind=head.kind,
+        against=_against_id(against, class_names, logits.shape[1]),
+        class_names=class_names,
+    )
+
+
+def _forward(network: nn.Module, inputs: Any, head: Head | None) -> tuple[Tensor, Tensor, Head]:
+    """One forward pass with the head; the remembered head is found anew if it does not fit."""
+    args, kwargs = heads.arguments(inputs)
+    given = head
+    head = head or heads.cached_head(network, _few(inputs))
+    try:
+        return *_run(network, head, args, kwargs), head
+    except (AttributeError, ModelError, RuntimeError):
+        if given is not None:
+            raise
+    heads.forget_head(network)
+    head = heads.cached_head(network, _few(inputs))
+    return *_run(network, head, args, kwargs), head
+
+
+def _run(network: nn.Module, head: Head, args: Any, kwargs: Any) -> tuple[Tensor, Tensor]:
+    return heads.run(network, head, args, kwargs)
+
+
+def _few(inputs: Any) -> Any:
+    """Two pictures of a batch are enough to find the head."""
+    if isinstance(inputs, Tensor):
+        return inputs[:2]
+    if isinstance(inputs, tuple):
+        return tuple(_few(value) for value in inputs)
+    return {key: _few(value) for key, value in inputs.items()}
+
+
+def _rows(
+    model: nn.Module,
+    head: Head,
+    features: Tensor,
+    logits: Tensor,
+    ids: Tensor,
+    against: int | str | None,
+    names: tuple[str, ...] | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows and bias of each class, and what they add up to: logits, margins, or log-odds."""
+    if against == "others":
+        mixtures = evidence.softmax_without(logits, ids).neg_()
+        mixtures.scatter_(2, ids[..., None], 1.0)
+        rows, bias = head.rows(model, features, mixtures=mixtures)
+        q_entropy = evidence.entropy(evidence.softmax_without(logits, ids))
+        return rows, bias, evidence.log_odds(logits, ids) + q_entropy
+    rows, bias = head.rows(model, features, ids)
+    target = logits.gather(1, ids)
+    if against is None:
+        return rows, bias, target
+    other = torch.full_like(ids[:, :1], class_id(against, names, logits.shape[1]))
+    other_rows, other_bias = head.rows(model, features, other)
+    return rows - other_rows, bias - other_bias, target - logits.gather(1, other)
+
+
+def _against_id(
+    against: int | str | None, names: tuple[str, ...] | None, count: int
+) -> int | str | None:
+    return against if against is None or against == "others" else class_id(against, names, count)
+
+
+def _probabilities(logits: Tensor, activation: str | None) -> Tensor:
+    is_independent = activation == "sigmoid" or logits.shape[1] == 1
+    return logits.sigmoid() if is_independent else logits.softmax(1)
+
+
+def _require_exact(result: Explanation) -> None:
+    exact = result.adds_up
+    if bool(exact.all()):
+        return
+    if not bool(torch.isfinite(result.logits).all()):
+        raise ModelError(
+            "model",
+            expected="finite logits",
+            got="NaN or infinite ones",
+            fix="check the weights and the input for NaN",
+        )
+    index = int((~exact).any(1).nonzero()[0])
+    raise CertificateError(
+        f"picture {index}",
+        expected=f"evidence and bias within {result.tolerance:.0e} of the logit",
+        got=f"{float(result.certificate[index].max()):.1e}",
+        fix="find the head anew with this input, or pass strict=False and see adds_up",
+    )
+
+
+@contextlib.contextmanager
+def _eager(model: nn.Module) -> Iterator[None]:
+    """Run a module that was compiled in place as what it was before."""
+    if any(getattr(module, "_compiled_call_impl", None) for module in model.modules()):
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    else:
+        yield

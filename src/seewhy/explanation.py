@@ -1,0 +1,236 @@
+"""`Explanation`: the one value that crosses boundaries: logits, classes, maps, certificate."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from seewhy.errors import FileError, InputError
+from seewhy.evidence import TOLERANCES, total_evidence
+from seewhy.geometry import Geometry
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from seewhy.results import PictureEvidence
+
+FORMAT = "seewhy-explanation"
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Explanation:
+    """Why a classifier gave B pictures their logits, for k classes each.
+
+    `total_evidence(maps) + bias` adds up to `target`, which is the logit of each class, or the
+    margin or log-odds if the evidence is `against` something.
+
+    Attributes:
+        logits: all logits as the model computed them, shape (B, C).
+        probabilities: their softmax (or what the model itself applies), shape (B, C).
+        classes: the classes explained, shape (B, k).
+        maps: raw, signed evidence in logits on the feature grid, shape (B, k, *S).
+        bias: what lies nowhere in the picture, in logits, shape (B, k).
+        target: what evidence and bias are to add up to, shape (B, k).
+        certificate: how far they are from it, over the scale of the picture's logits, (B, k).
+        kind: the kind of the head: "linear", "class-maps" or "normalised".
+        against: the class that the evidence is measured against, "others", or None.
+        geometry: what preprocessing did to each picture; None for inputs that came as tensors.
+        class_names: the names of all C classes, if known.
+    """
+
+    logits: Float[Tensor, "batch all_classes"]
+    probabilities: Float[Tensor, "batch all_classes"]
+    classes: Int[Tensor, "batch classes"]
+    maps: Float[Tensor, "batch classes *spatial"]
+    bias: Float[Tensor, "batch classes"]
+    target: Float[Tensor, "batch classes"]
+    certificate: Float[Tensor, "batch classes"]
+    kind: str
+    against: int | str | None = None
+    geometry: tuple[Geometry | None, ...] = ()
+    class_names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return self.logits.shape[0]
+
+    @property
+    def evidence(self) -> Float[Tensor, "batch classes"]:
+        """The mean of each map: what the picture contributes, in logits, shape (B, k)."""
+        return total_evidence(self.maps)
+
+    @property
+    def tolerance(self) -> float:
+        """The largest certificate that rounding explains at the precision of the logits."""
+        return TOLERANCES[self.logits.dtype]
+
+    @property
+    def adds_up(self) -> torch.Tensor:
+        """Which maps are exact, shape (B, k), boolean. NaN never is."""
+        return self.certificate <= self.tolerance
+
+    def name(self, class_id: int) -> str:
+        """The name of a class, or its number where the model has no names."""
+        return str(class_id) if self.class_names is None else self.class_names[class_id]
+
+    def upsample(self, size: tuple[int, ...]) -> Float[Tensor, "batch classes *size"]:
+        """The maps at another resolution (height, width), still in logits.
+
+        Bilinear (linear, trilinear) with half-pixel centres, as `align_corners=False`.
+        """
+        mode = {1: "linear", 2: "bilinear", 3: "trilinear"}[self.maps.ndim - 2]
+        return F.interpolate(self.maps, size=size, mode=mode, align_corners=False)
+
+    def picture(self, index: int, image: Image, path: str = "") -> PictureEvidence:
+        """One picture's evidence as plain numbers, for `render` and `report`.
+
+        Args:
+            index: which picture of the batch.
+            image: the upright original.
+            path: where it came from, or a name.
+        """
+        from seewhy.results import ClassEvidence, PictureEvidence
+
+        geometry = self.geometry[index] if self.geometry else None
+        maps = self.maps[index].float().cpu().numpy()
+        columns = (self.classes, self.target, self.evidence, self.bias, self.certificate)
+        rows = zip(*(column[index].tolist() for column in columns), maps, strict=True)
+        return PictureEvidence(
+            path=path,
+            image=image,
+            geometry=geometry or Geometry.identity(image.size),
+            classes=tuple(
+                ClassEvidence(
+                    id=class_id,
+                    name=self.name(class_id),
+                    probability=float(self.probabilities[index, class_id]),
+                    logit=logit,
+                    evidence=evidence,
+                    bias=bias,
+                    certificate=certificate,
+                    map=map_,
+                )
+                for class_id, logit, evidence, bias, certificate, map_ in rows
+            ),
+            against=self.name(self.against) if isinstance(self.against, int) else self.against,
+        )
+
+    def save(self, path: str | Path) -> Path:
+        """Write everything to one safetensors file; what is no tensor goes in its JSON header.
+
+        The file appears whole or not at all.
+
+        Raises:
+            FileError: it cannot be written.
+        """
+        from safetensors.torch import save
+
+        tensors = {name: _packed(getattr(self, name)) for name in _TENSORS}
+        header = {
+            "format": FORMAT,
+            "version": VERSION,
+            "kind": self.kind,
+            "against": self.against,
+            "geometry": [g and g.to_json() for g in self.geometry],
+            "class_names": self.class_names,
+        }
+        return _write_whole(Path(path), save(tensors, {FORMAT: json.dumps(header)}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Explanation:
+        """Read what `save` wrote, bit for bit.
+
+        Raises:
+            FileError: there is no such file, or it is damaged or of another kind.
+        """
+        tensors, header = _read_whole(Path(path))
+        return cls(
+            **tensors,
+            kind=header["kind"],
+            against=header["against"],
+            geometry=tuple(g and Geometry.from_json(g) for g in header["geometry"]),
+            class_names=header["class_names"] and tuple(header["class_names"]),
+        )
+
+
+_TENSORS = ("logits", "probabilities", "classes", "maps", "bias", "target", "certificate")
+
+
+def concatenate(parts: Sequence[Explanation]) -> Explanation:
+    """Explanations of several batches as one.
+
+    Raises:
+        InputError: there are none, or their maps differ in shape.
+    """
+    if not parts or len({part.maps.shape[1:] for part in parts}) != 1:
+        raise InputError(
+            "explanations",
+            expected="at least one, with maps of one shape",
+            got=str([tuple(part.maps.shape[1:]) for part in parts]),
+            fix="explain pictures of one size together",
+        )
+    tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
+    rest = {f.name: getattr(parts[0], f.name) for f in fields(parts[0]) if f.name not in _TENSORS}
+    geometry = tuple(g for part in parts for g in part.geometry)
+    return Explanation(**{**rest, **tensors, "geometry": geometry})
+
+
+def _packed(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous()
+
+
+def _write_whole(path: Path, content: bytes) -> Path:
+    try:
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as f:
+            temporary = Path(f.name)
+            try:
+                f.write(content)
+                f.flush()
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise FileError(
+            str(path),
+            expected="a file that can be written",
+            got=error.strerror or str(error),
+            fix="check the folder, its permissions and the free space",
+        ) from error
+    return path
+
+
+def _read_whole(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(os.fspath(path), framework="pt") as file:
+            header = json.loads((file.metadata() or {})[FORMAT])
+            tensors = {name: file.get_tensor(name) for name in _TENSORS}
+    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise FileError(
+            str(path),
+            expected="a file that Explanation.save wrote",
+            got="no such file" if isinstance(error, FileNotFoundError) else "something else",
+            fix="check the path",
+        ) from error
+    if header["version"] > VERSION:
+        raise FileError(
+            str(path),
+            expected=f"version {VERSION} or older",
+            got=f"version {header['version']}",
+            fix="update seewhy",
+        )
+    return tensors, header

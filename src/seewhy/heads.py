@@ -1,0 +1,408 @@
+"""Find a classifier's head by watching one forward pass: rules -> a frozen, certified `Head`."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from seewhy import affine, evidence
+from seewhy.affine import Step
+from seewhy.capture import Tap, capture
+from seewhy.errors import HeadNotFound, InputError, ModelError
+from seewhy.layout import Layout, layouts, token_grid
+from seewhy.observe import Path, Site, Trace, find_tensors, in_eval_mode, observe
+from seewhy.rules import SILENT, Reading, Refusal
+
+HeadKind = Literal["linear", "class-maps", "normalised"]
+
+RULES_TRIED = ("linear", "class-maps", "normalised")
+
+# The names under which models return their logits among other things.
+_LOGIT_NAMES = ("logits", "logit", "output", "out", "prediction", "predictions")
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The part of a model after its last feature maps, as seewhy needs it. It holds no weights.
+
+    Attributes:
+        kind: "linear" (pooling, then linear layers), "class-maps" (the maps are already one for
+            each class) or "normalised" (linear, but for a norm that is frozen for each picture).
+        num_classes: the number of logits C.
+        channels: the number of feature channels K.
+        grid: the shape *S of the feature grid, for the example that the head was found with.
+        certificate: the largest deviation seen while the head was verified, over all classes.
+        activation: the function that the model applies to its logits before it returns them.
+        path: the operations from the pooling to the logits, in order, for people to read.
+        steps: those operations as affine steps on the pooled features.
+        pooling: "mean", or "sum" where the model adds the positions up.
+        features: where the feature maps are picked up.
+        layout: how that tensor is to be read.
+        logits: where the logits are picked up.
+    """
+
+    kind: HeadKind
+    num_classes: int
+    channels: int
+    grid: tuple[int, ...]
+    certificate: float
+    activation: str | None
+    path: tuple[str, ...]
+    steps: tuple[Step, ...]
+    pooling: Literal["mean", "sum"]
+    features: Tap
+    layout: Layout
+    logits: Tap
+
+    def rows(
+        self,
+        model: nn.Module,
+        features: evidence.Features,
+        classes: Int[Tensor, "batch k"] | None = None,
+        mixtures: Float[Tensor, "batch k all_classes"] | None = None,
+    ) -> tuple[evidence.Rows, evidence.PerClass]:
+        """The rows (B, k, K) and biases (B, k) of classes, or of mixtures of all classes.
+
+        `mean_s rows @ F + bias` is the logit, or the mixture of logits. They come from the
+        model's present weights.
+        """
+        pooled = evidence.pooled(features, self.pooling)
+        pooled = pooled.to(evidence.accumulation_dtype(pooled.dtype))
+        if mixtures is not None:
+            rows, bias = affine.pull_back(self.steps, mixtures.to(pooled.dtype), model, pooled)
+        else:
+            assert classes is not None, "either classes or mixtures"
+            rows, bias = affine.rows_of_classes(self.steps, classes, model, pooled)
+        if self.pooling == "sum":
+            rows = rows * features.flatten(2).shape[2]
+        return rows, bias
+
+    def describe(self) -> str:
+        """The head in one line, such as `linear: mean -> addmm, 512 x 7 x 7 -> 1000 classes`."""
+        sizes = " x ".join(map(str, (self.channels, *self.grid)))
+        return f"{self.kind}: {' -> '.join(self.path)}, {sizes} -> {self.num_classes} classes"
+
+
+def find_head(model: nn.Module, example: Any) -> Head:
+    """Find the head of a classifier from what one forward pass of it computes.
+
+    The head is read from the operations that lead to the logits, then verified: on the example
+    and on a second, different input the evidence must add up to every logit, and with one
+    position of the features disturbed it must not. The model is left as it was.
+
+    Args:
+        model: any eager `nn.Module`; of a compiled or data-parallel one, the original is used.
+        example: an input the model accepts: a tensor (B, ...), a tuple of positional arguments or
+            a dict of keyword arguments. Noise of the right shape will do.
+
+    Raises:
+        HeadNotFound: the model has no head whose maps are exact, with the reason.
+        ModelError: the model cannot run on the example.
+        InputError: the example holds no tensor.
+    """
+    model = unwrap(model)
+    args, kwargs = arguments(example)
+    with in_eval_mode(model):
+        trace = _observed(model, args, kwargs)
+        refusals: list[Refusal] = []
+        found: list[Head] = []
+        for path, logits in _candidates(trace.output):
+            try:
+                head = _read(trace, path, logits)
+                found.append(_verified(model, head, args, kwargs))
+            except Refusal as refusal:
+                refusals.append(refusal)
+    if not found:
+        raise _not_found(model, refusals)
+    return min(found, key=lambda head: head.kind == "class-maps")  # the first, if all are alike
+
+
+_CACHE: weakref.WeakKeyDictionary[nn.Module, Head] = weakref.WeakKeyDictionary()
+
+
+def cached_head(model: nn.Module, example: Any) -> Head:
+    """`find_head`, remembered for as long as the model lives."""
+    model = unwrap(model)
+    if model not in _CACHE:
+        _CACHE[model] = find_head(model, example)
+    return _CACHE[model]
+
+
+def forget_head(model: nn.Module) -> None:
+    """Forget what `cached_head` remembers, after the model was rebuilt."""
+    _CACHE.pop(unwrap(model), None)
+
+
+def unwrap(model: nn.Module) -> nn.Module:
+    """The original of a compiled or data-parallel module.
+
+    Raises:
+        ModelError: the model is scripted, so that its operations cannot be picked up, or it is no
+            `nn.Module` at all.
+    """
+    if not isinstance(model, nn.Module):
+        raise ModelError(
+            "model", expected="a torch.nn.Module", got=type(model).__name__, fix="pass the model"
+        )
+    if isinstance(model, torch.jit.ScriptModule):
+        raise ModelError(
+            type(model).__name__,
+            expected="an eager nn.Module",
+            got="a scripted one, in which no feature maps can be picked up",
+            fix="pass the module that was scripted",
+        )
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return unwrap(model.module)
+    original = getattr(model, "_orig_mod", None)
+    return unwrap(original) if isinstance(original, nn.Module) else model
+
+
+def arguments(example: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
+    """An example input as positional and keyword arguments."""
+    args = (
+        example
+        if isinstance(example, tuple)
+        else ()
+        if isinstance(example, Mapping)
+        else (example,)
+    )
+    kwargs = example if isinstance(example, Mapping) else {}
+    if not any(True for _ in find_tensors((args, kwargs))):
+        raise InputError(
+            "example",
+            expected="a tensor, a tuple of arguments or a dict of keyword arguments",
+            got=type(example).__name__,
+            fix="pass an input that the model accepts, such as torch.randn(2, 3, 224, 224)",
+        )
+    return args, kwargs
+
+
+def run(
+    model: nn.Module, head: Head, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """One forward pass: the logits (B, C) and the feature maps (B, K, *S).
+
+    Raises:
+        ModelError: the pass did not come by the head any more.
+    """
+    with capture(model, (head.logits, head.features)) as (logits, features):
+        model(*args, **kwargs)
+    if not logits or not features:
+        raise ModelError(
+            type(model).__name__,
+            expected="a forward pass through the head that was found",
+            got="a pass that went another way",
+            fix="find the head again with an example like this input",
+        )
+    maps = head.layout.read(features[0])
+    return logits[0].reshape(maps.shape[0], -1), maps
+
+
+def _observed(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace:
+    try:
+        return observe(model, *args, **kwargs)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(t.shape)) for _, t in find_tensors((args, kwargs)))
+        raise ModelError(
+            type(model).__name__,
+            expected="a model that runs on the example",
+            got=f"{type(error).__name__}: {_first_line(error)} (input {shapes})",
+            fix="check the example's shape, dtype and device",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no message"])[0][:200]
+
+
+def _candidates(output: Any) -> list[tuple[Path, Tensor]]:
+    """The tensors in a model's output that may be logits, the likeliest first."""
+    tensors = [(p, t) for p, t in find_tensors(output) if t.is_floating_point() and t.ndim >= 2]
+
+    def is_unlikely(item: tuple[Path, Tensor]) -> bool:
+        return not any(str(key).lower() in _LOGIT_NAMES for key in item[0])
+
+    return sorted(tensors, key=is_unlikely)
+
+
+def _read(trace: Trace, path: Path, output: Tensor) -> Head:
+    """A head from the trace, not verified yet."""
+    batch = output.shape[0]
+    if output[0].numel() not in output.shape[1:]:
+        raise Refusal(f"returns a tensor of shape {tuple(output.shape)} and not (batch, classes)")
+    logits, activation = _before_activation(trace, trace.number(output))
+    reading = Reading(trace, batch)
+    reading.read(logits)
+    assert reading.pooling is not None, "a head without pooling is refused"
+    feature_tap, layout, number = _feature_tap(trace, reading, batch)
+    return Head(
+        kind=_kind(reading),
+        num_classes=output[0].numel(),
+        channels=reading.widths[0],
+        grid=tuple(layout.read(trace.tensors[number]).shape[2:]),
+        certificate=float("nan"),
+        activation=activation,
+        path=tuple(name for name in reading.path if name not in SILENT),
+        steps=tuple(reading.steps),
+        pooling=reading.pooling.kind,
+        features=feature_tap,
+        layout=layout,
+        logits=_logit_tap(trace, logits, path, activation),
+    )
+
+
+def _kind(reading: Reading) -> HeadKind:
+    if affine.is_frozen(reading.steps):
+        return "normalised"
+    return "linear" if any(step.kind == "linear" for step in reading.steps) else "class-maps"
+
+
+_ACTIVATIONS = {"_softmax": "softmax", "_log_softmax": "log_softmax", "sigmoid": "sigmoid"}
+
+
+def _before_activation(trace: Trace, number: int) -> tuple[int, str | None]:
+    """Trace a softmax or sigmoid at the end back to the logits it was given."""
+    activation = None
+    while (operation := trace.producers[number]) is not None:
+        if operation.name in _ACTIVATIONS:
+            activation = _ACTIVATIONS[operation.name]
+        elif operation.name not in SILENT or trace.shape(number) != trace.shape(
+            operation.args[0].number
+        ):
+            break
+        number = operation.args[0].number
+    return number, activation
+
+
+def _logit_tap(trace: Trace, logits: int, path: Path, activation: str | None) -> Tap:
+    if activation is None:
+        return Tap(Site("output", "", 0, path))
+    taps = _taps(trace, logits)
+    if not taps:
+        raise Refusal(f"applies {activation} to logits that cannot be picked up")
+    return taps[0]
+
+
+def _feature_tap(trace: Trace, reading: Reading, batch: int) -> tuple[Tap, Layout, int]:
+    """The best place to pick the features up: a module's, on a grid, near the pooling."""
+    assert reading.pooling is not None
+    places = [
+        (tap, layout, number)
+        for number, layout in layouts(trace, reading.pooling, batch)
+        for tap in _taps(trace, number)
+    ]
+    if not places:
+        raise Refusal("pools features that cannot be picked up (inside a scripted module?)")
+
+    tap, layout, number = min(
+        places,
+        key=lambda place: (place[0].site.kind == "function", place[1].axes.count("space") < 2),
+    )
+    return tap, _with_grid(trace, layout, number, batch), number
+
+
+def _with_grid(trace: Trace, layout: Layout, number: int, batch: int) -> Layout:
+    """Give a token sequence of a picture its two dimensions back."""
+    example = next(trace.shape(n) for n in sorted(trace.from_input))
+    if layout.axes.count("space") > 1 or len(example) < 4:
+        return layout
+    tokens = layout.read(trace.tensors[number]).shape[2]
+    grid = token_grid(trace, number, tokens, batch)
+    return layout if grid is None else Layout(layout.axes, layout.tokens, grid)
+
+
+def _taps(trace: Trace, number: int) -> list[Tap]:
+    """Every way to pick a value up, the best first.
+
+    Hooks before functions, for hooks cost nothing; the outermost module first, for its name says
+    most; and a module that returned the value as it is before one whose result became it in place.
+    """
+    places = [(Tap(site, copy), exact) for site, copy, exact in trace.sites_of(number)]
+
+    def cost(place: tuple[Tap, bool]) -> tuple[bool, bool, bool, int, bool]:
+        tap, exact = place
+        owner = tap.site.owner
+        if not isinstance(owner, str):
+            return True, tap.copy, not exact, 0, False
+        return False, tap.copy, not exact, owner.count("."), tap.site.kind == "input"
+
+    return [tap for tap, _ in sorted(places, key=cost)]
+
+
+def _verified(
+    model: nn.Module, head: Head, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Head:
+    """The head with its certificate, or a refusal if it is not certain that its maps are exact."""
+    worst = 0.0
+    for inputs in _two_inputs(args, kwargs):
+        with torch.no_grad():
+            logits, features = run(model, head, *inputs)
+            deviation, disturbed = _deviations(model, head, logits, features)
+        tolerance = evidence.TOLERANCES.get(logits.dtype, 1e-5)
+        if not torch.isfinite(logits).all():
+            raise Refusal("gives logits that are not finite (NaN or infinite weights?)")
+        if not deviation <= tolerance:
+            raise Refusal(f"does not add up: off by {deviation:.1e}, allowed {tolerance:.0e}")
+        if not disturbed > max(10 * deviation, 2 * torch.finfo(logits.dtype).eps):
+            raise Refusal(
+                "gives evidence of (nearly) zero, for which any map would add up",
+                "initialise or train it first, or try an example like its own pictures",
+            )
+        worst = max(worst, deviation)
+    return Head(**{**vars(head), "certificate": worst})
+
+
+def _deviations(
+    model: nn.Module, head: Head, logits: Tensor, features: Tensor
+) -> tuple[float, float]:
+    """The largest certificate over all classes: of the features, and of disturbed ones."""
+    wide = logits.to(evidence.accumulation_dtype(logits.dtype))
+    batch, count = wide.shape
+    classes = torch.arange(count, device=wide.device).expand(batch, -1)
+    rows, bias = head.rows(model, features, classes)
+    scale = evidence.logit_scale(wide)
+
+    def deviation(maps: Tensor) -> float:
+        return float(evidence.certificate(maps, bias, wide, scale).max())
+
+    maps = evidence.evidence_maps(rows, features.to(rows.dtype))
+    disturbed = maps.flatten(2).clone()
+    disturbed[:, :, disturbed.shape[2] // 2 :] = 0.0
+    return deviation(maps), deviation(disturbed)
+
+
+def _two_inputs(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
+    """The example, and a different input of the same shape and scale."""
+
+    def other(value: Any) -> Any:
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            return value
+        noise = torch.randn(value.shape, generator=torch.Generator().manual_seed(0))
+        return value.flip(-1) + 0.5 * value.std() * noise.to(value)
+
+    yield args, dict(kwargs)
+    yield tuple(other(value) for value in args), {key: other(v) for key, v in kwargs.items()}
+
+
+def _not_found(model: nn.Module, refusals: list[Refusal]) -> HeadNotFound:
+    reasons = tuple(dict.fromkeys(f"its head {refusal}" for refusal in refusals))
+    fixes = [refusal.fix for refusal in refusals if refusal.fix]
+    error = HeadNotFound(
+        type(model).__name__,
+        expected=f"a head of kind {', '.join(RULES_TRIED)}",
+        got="; ".join(reasons[:3]) or "no floating-point output of shape (B, C)",
+        fix=fixes[0]
+        if fixes
+        else "exact maps need average pooling, then nothing but linear"
+        " layers: give the model such a head",
+    )
+    error.tried = reasons
+    return error

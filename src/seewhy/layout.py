@@ -1,0 +1,177 @@
+"""Where the batch, the channels and the positions lie in a tensor of features.
+
+The operand of the pooling is often a flattened or permuted view of the feature maps that a module
+returned. Climbing from it through such views finds tensors that are easier to pick up, and tells
+how each of them must be read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from seewhy.observe import Operation, Trace, Value
+from seewhy.rules import Pooling
+
+BATCH, CHANNEL, SPACE, UNIT = "batch", "channel", "space", "unit"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How to read a tensor as feature maps.
+
+    Attributes:
+        axes: what each axis of the tensor is: "batch", "channel", "space" or "unit" (extent one).
+        tokens: the part of the one spatial axis that is pooled (prefix tokens are left out).
+        grid: the shape that a token sequence has in the picture; None if the axes show it.
+    """
+
+    axes: tuple[str, ...]
+    tokens: tuple[int, int | None] | None = None
+    grid: tuple[int, ...] | None = None
+
+    def read(self, tensor: Tensor) -> Float[Tensor, "batch channel *spatial"]:
+        """The feature maps as (B, K, *S): a view wherever memory allows."""
+        if UNIT in self.axes:
+            units = [axis for axis, label in enumerate(self.axes) if label == UNIT]
+            tensor = tensor.squeeze(units)
+        labels = [label for label in self.axes if label != UNIT]
+        order = [labels.index(BATCH), labels.index(CHANNEL)]
+        order += [axis for axis, label in enumerate(labels) if label == SPACE]
+        if order != list(range(len(order))):
+            tensor = tensor.permute(order)
+        if self.tokens is not None:
+            start, stop = self.tokens
+            tensor = tensor[:, :, start:stop]
+        if self.grid is not None:
+            tensor = tensor.unflatten(2, self._grid(tensor.shape[2]))
+        return tensor
+
+    def _grid(self, tokens: int) -> tuple[int, ...]:
+        """The grid for a number of tokens: the one that was seen, or one of its proportions."""
+        assert self.grid is not None
+        if math.prod(self.grid) == tokens or len(self.grid) != 2:
+            return self.grid
+        height = round(math.sqrt(tokens * self.grid[0] / self.grid[1]))
+        return (height, tokens // height) if height * (tokens // height) == tokens else (1, tokens)
+
+
+def layouts(trace: Trace, pooling: Pooling, batch: int) -> Iterator[tuple[int, Layout]]:
+    """Values that hold the pooled features, nearest to the pooling first, and their layouts."""
+    number = pooling.features
+    layout: Layout | None = _pooled_layout(trace.shape(number), pooling.axes, batch)
+    while layout is not None:
+        yield number, layout
+        operation = trace.producers[number]
+        if operation is None or not operation.args or not isinstance(operation.args[0], Value):
+            return
+        source = operation.args[0].number
+        layout = _climb(operation, trace.shape(source), trace.shape(number), layout)
+        number = source
+
+
+def token_grid(trace: Trace, number: int, tokens: int, batch: int) -> tuple[int, int] | None:
+    """The grid that a token sequence came from: of the last tensor that still shows it.
+
+    Falls back to a square; None if there is none.
+    """
+    for earlier in range(number - 1, -1, -1):
+        if earlier in trace.from_input:
+            shape = trace.shape(earlier)
+            if len(shape) == 4 and shape[0] == batch:
+                for pair in (shape[2:], shape[1:3]):
+                    if math.prod(pair) == tokens and 1 not in pair:
+                        return pair[0], pair[1]
+    side = math.isqrt(tokens)
+    return (side, side) if side * side == tokens else None
+
+
+def _pooled_layout(shape: tuple[int, ...], axes: tuple[int, ...], batch: int) -> Layout | None:
+    """The layout of the pooling's operand: what it keeps is the batch, then the channels."""
+    kept = [axis for axis in range(len(shape)) if axis not in axes]
+    long = [axis for axis in kept if shape[axis] != 1]
+    if len(long) != 2 or shape[long[0]] != batch:
+        long = [kept[0], next((axis for axis in kept[1:] if shape[axis] != 1), kept[-1])]
+    if len(kept) < 2 or long[0] == long[1] or shape[long[0]] != batch:
+        return None
+    labels = dict.fromkeys(axes, SPACE) | {long[0]: BATCH, long[1]: CHANNEL}
+    return Layout(tuple(labels.get(axis, UNIT) for axis in range(len(shape))))
+
+
+def _climb(
+    operation: Operation, source: tuple[int, ...], result: tuple[int, ...], layout: Layout
+) -> Layout | None:
+    """The layout of an operation's operand, given that of its result."""
+    match operation.name:
+        case "clone" | "contiguous" | "_to_copy" | "detach" | "alias":
+            return layout
+        case "permute":
+            return _permuted(layout, operation.args[1])
+        case "transpose":
+            order = list(range(len(source)))
+            first, second = operation.args[1:3]
+            order[first], order[second] = order[second], order[first]
+            return _permuted(layout, order)
+        case "view" | "_unsafe_view" | "reshape":
+            axes = _unviewed(layout.axes, source, result)
+            return None if axes is None or layout.tokens else replace(layout, axes=axes)
+        case "mean" if len(operation.args) > 1 and layout.tokens is None:
+            return _unpooled(layout, operation, source)
+        case "slice":
+            return _unsliced(layout, operation)
+    return None
+
+
+def _permuted(layout: Layout, order: Sequence[int]) -> Layout:
+    axes = list(layout.axes)
+    for to, origin in enumerate(order):
+        axes[origin] = layout.axes[to]
+    return replace(layout, axes=tuple(axes))
+
+
+def _unviewed(
+    axes: tuple[str, ...], source: tuple[int, ...], result: tuple[int, ...]
+) -> tuple[str, ...] | None:
+    """The labels of a view's operand: axes that were merged into a spatial one are spatial."""
+    labels: list[str] = []
+    remaining = [(extent, label) for extent, label in zip(result, axes, strict=True) if extent > 1]
+    for extent in source:
+        if extent == 1:
+            labels.append(UNIT)
+        elif remaining and remaining[0][0] == extent:
+            labels.append(remaining.pop(0)[1])
+        elif remaining and remaining[0][1] == SPACE and remaining[0][0] % extent == 0:
+            labels.append(SPACE)
+            remaining[0] = remaining[0][0] // extent, SPACE
+        else:
+            return None
+    needed = {BATCH, CHANNEL, SPACE} <= set(labels)
+    return tuple(labels) if needed and not remaining else None
+
+
+def _unpooled(layout: Layout, operation: Operation, source: tuple[int, ...]) -> Layout | None:
+    """A mean before the pooling is a part of it: its axes are spatial too."""
+    pooled = {axis % len(source) for axis in operation.args[1]}
+    kept = iter(layout.axes)
+    keeps_axes = len(operation.args) > 2 and bool(operation.args[2])
+    axes = []
+    for axis in range(len(source)):
+        label = next(kept) if keeps_axes or axis not in pooled else SPACE
+        axes.append(SPACE if axis in pooled else label)
+    return replace(layout, axes=tuple(axes))
+
+
+def _unsliced(layout: Layout, operation: Operation) -> Layout | None:
+    """A slice along the one spatial axis leaves tokens out; any other is not climbed through."""
+    defaults: tuple[Any, ...] = (None, 0, 0, None, 1)
+    _, axis, start, stop, step = operation.args + defaults[len(operation.args) :]
+    is_tokens = layout.axes[axis] == SPACE and layout.axes.count(SPACE) == 1
+    if not is_tokens or step != 1 or layout.tokens is not None:
+        return None
+    bounded = stop if stop is not None and stop < 2**31 else None
+    return replace(layout, tokens=(start or 0, bounded))

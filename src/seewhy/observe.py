@@ -1,0 +1,285 @@
+"""Watch one forward pass of any `nn.Module`, and afterwards be able to say what it computed.
+
+Two observers see the same pass. Below the model a `TorchDispatchMode` sees every ATen operation,
+whatever Python spelled it (`nn.Linear`, `F.linear`, `@`, a scripted part); the operations form a
+graph of numbered values. Around the model, hooks and a `TorchFunctionMode` note where in the
+program each value can be picked up again in a later pass without watching: those are `Site`s.
+
+Nothing is left on the model: the hooks are PyTorch's global ones and go when the pass ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor in an operation's arguments, by its number in the trace."""
+
+    number: int
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One ATen operation; tensors among its arguments are replaced by `Value`s."""
+
+    func: torch._ops.OpOverload
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The operation's bare name without its in-place mark, such as `relu` or `mean`."""
+        return str(self.func.overloadpacket.__name__).rstrip("_")
+
+    def inputs(self) -> list[int]:
+        """The numbers of the tensors it reads."""
+        found: list[int] = []
+        _replace((self.args, dict(self.kwargs)), Value, lambda value: found.append(value.number))
+        return found
+
+
+@dataclass(frozen=True)
+class Site:
+    """A place in the program where a tensor can be picked up during a forward pass.
+
+    Attributes:
+        kind: "output" or "input" of a module, or the result of a torch "function".
+        owner: the module's qualified name, or the function itself.
+        call: which call of that module or function in the pass, from 0.
+        path: where the tensor lies in the output, or in the arguments.
+    """
+
+    kind: Literal["output", "input", "function"]
+    owner: str | Callable[..., Any]
+    call: int
+    path: Path
+
+
+@dataclass
+class Trace:
+    """What one forward pass computed: values numbered in order, each with what produced it."""
+
+    output: Any = None
+    tensors: list[Tensor] = field(default_factory=list)
+    producers: list[Operation | None] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    names: dict[int, str] = field(default_factory=dict)
+    from_input: set[int] = field(default_factory=set)
+    sites: list[tuple[Site, int]] = field(default_factory=list)
+    _latest: dict[Hashable, int] = field(default_factory=dict)
+
+    def number(self, tensor: Tensor) -> int:
+        """The number of the value that `tensor` holds now, a new one if it was never seen."""
+        known = self._latest.get(_identity(tensor))
+        return self.add(tensor, None) if known is None else known
+
+    def add(self, tensor: Tensor, producer: Operation | None, place: int = 0) -> int:
+        """Record a new value, number `place` among the results of its producer.
+
+        In-place operations give an old tensor a new number.
+        """
+        number = len(self.tensors)
+        self.tensors.append(tensor)
+        self.producers.append(producer)
+        self.places.append(place)
+        self._latest[_identity(tensor)] = number
+        if producer is not None and not self.from_input.isdisjoint(producer.inputs()):
+            self.from_input.add(number)
+        return number
+
+    def shape(self, number: int) -> tuple[int, ...]:
+        """The shape of a value."""
+        return tuple(self.tensors[number].shape)
+
+    def is_final(self, number: int) -> bool:
+        """Whether the tensor still held this value when the pass ended."""
+        return self._latest[_identity(self.tensors[number])] == number
+
+    def sites_of(self, number: int) -> list[tuple[Site, bool, bool]]:
+        """Where the value can be picked up; whether it must be copied there; whether it is there.
+
+        A tensor that is not overwritten later can be read after the pass from wherever it was
+        seen, even from before an in-place operation gave it its final value.
+        """
+        if not self.is_final(number):
+            return [(site, True, True) for site, n in self.sites if n == number]
+        identity = _identity(self.tensors[number])
+        return [
+            (site, False, n == number)
+            for site, n in self.sites
+            if _identity(self.tensors[n]) == identity
+        ]
+
+
+def observe(model: nn.Module, *args: Any, **kwargs: Any) -> Trace:
+    """Run `model(*args, **kwargs)` once, without gradients, and record what it computes.
+
+    Whatever the model raises is passed on; the model is not touched either way.
+    """
+    trace = Trace()
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        trace.names[trace.number(tensor)] = name
+    for _, tensor in find_tensors((args, kwargs)):
+        trace.from_input.add(trace.number(tensor))
+    with (
+        torch.inference_mode(mode=False),  # inference mode would hide what composite operations do
+        torch.no_grad(),
+        torch.compiler.set_stance("force_eager"),
+        _module_sites(model, trace),
+        _FunctionSites(trace),
+        _Operations(trace),
+    ):
+        trace.output = model(*args, **kwargs)
+    return trace
+
+
+def find_tensors(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
+    """Every tensor in nested tuples, lists, mappings and dataclasses, with its path."""
+    if isinstance(tree, Tensor):
+        yield path, tree
+    else:
+        for key, branch in _branches(tree):
+            yield from find_tensors(branch, (*path, key))
+
+
+def follow(tree: Any, path: Path) -> Any:
+    """What lies at `path` in a tree: the inverse of `find_tensors`."""
+    for key in path:
+        is_field = dataclasses.is_dataclass(tree) and not isinstance(tree, Mapping)
+        tree = getattr(tree, str(key)) if is_field else tree[key]
+    return tree
+
+
+@contextlib.contextmanager
+def in_eval_mode(model: nn.Module) -> Iterator[None]:
+    """Switch the model to evaluation, and every module back to what it was afterwards."""
+    training = [module for module in model.modules() if module.training]
+    try:
+        for module in training:
+            module.training = False
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+class _Operations(TorchDispatchMode):
+    """Records every ATen operation into a trace."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.trace = trace
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        def numbered(tree: Any) -> Any:
+            return _replace(tree, Tensor, lambda tensor: Value(self.trace.number(tensor)))
+
+        operation = Operation(func, numbered(args), numbered(dict(kwargs or {})))
+        result = func(*args, **(kwargs or {}))
+        for place, (_, tensor) in enumerate(find_tensors(result)):
+            self.trace.add(tensor, operation, place)
+        return result
+
+
+class _FunctionSites(TorchFunctionMode):
+    """Notes which call of which torch function returned which value."""
+
+    def __init__(self, trace: Trace) -> None:
+        super().__init__()
+        self.trace = trace
+        self.calls: Counter[Any] = Counter()
+
+    def __torch_function__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, Tensor):
+            site = Site("function", func, self.calls[func], ())
+            self.calls[func] += 1
+            self.trace.sites.append((site, self.trace.number(result)))
+        return result
+
+
+@contextlib.contextmanager
+def _module_sites(model: nn.Module, trace: Trace) -> Iterator[None]:
+    """Note the values that go into and come out of each of the model's modules."""
+    names = {module: name for name, module in model.named_modules()}
+    calls: Counter[str] = Counter()
+
+    def note(kind: Literal["input", "output"], module: nn.Module, tree: Any) -> None:
+        name = names.get(module)
+        if name is None:
+            return
+        for path, tensor in find_tensors(tree):
+            trace.sites.append((Site(kind, name, calls[name], path), trace.number(tensor)))
+        calls[name] += kind == "output"
+
+    def before(module: nn.Module, args: Any) -> None:
+        note("input", module, args)
+
+    def after(module: nn.Module, _args: Any, output: Any) -> None:
+        note("output", module, output)
+
+    hooks = [register_module_forward_pre_hook(before), register_module_forward_hook(after)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _branches(tree: Any) -> Iterator[tuple[str | int, Any]]:
+    if isinstance(tree, Mapping):
+        yield from tree.items()
+    elif isinstance(tree, (tuple, list)):
+        yield from enumerate(tree)
+    elif dataclasses.is_dataclass(tree):
+        yield from ((f.name, getattr(tree, f.name)) for f in dataclasses.fields(tree))
+
+
+def _replace(tree: Any, kind: type, by: Callable[[Any], Any]) -> Any:
+    """The tree of tuples, lists and dicts, with every instance of `kind` replaced."""
+    if isinstance(tree, kind):
+        return by(tree)
+    if isinstance(tree, Mapping):
+        return {key: _replace(branch, kind, by) for key, branch in tree.items()}
+    if isinstance(tree, Sequence) and not isinstance(tree, str):
+        return tuple(_replace(branch, kind, by) for branch in tree)
+    return tree
+
+
+def _identity(tensor: Tensor) -> Hashable:
+    """What makes two tensor objects the same tensor: memory, and the way it is read.
+
+    PyTorch may hand on a view under a new Python object, so `id` would lose it. The trace keeps
+    every tensor alive, so that no memory is used twice.
+    """
+    if tensor.layout != torch.strided or tensor.numel() == 0:
+        return id(tensor)
+    memory = tensor.untyped_storage().data_ptr(), tensor.storage_offset()
+    return (*memory, tuple(tensor.shape), tensor.stride(), tensor.dtype)

@@ -1,0 +1,364 @@
+"""Draw evidence: maps to colours, overlays, colour bars and contact sheets.
+
+Maps stay raw and signed until here. Colours always mean logits on a scale that the caller knows;
+no positive evidence is drawn as none, never stretched to look like some; what the network did not
+see is dimmed.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import PIL.Image
+from PIL import ImageDraw, ImageFont
+from PIL.Image import Image, Resampling
+
+from seewhy.errors import InputError
+from seewhy.geometry import Geometry, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from jaxtyping import Float, Float32, UInt8
+    from numpy.typing import NDArray
+    from PIL.ImageFont import FreeTypeFont
+
+    from seewhy.results import ClassEvidence, PictureEvidence
+
+    Map = Float[NDArray[np.floating], "height width"]
+
+Style = Literal["signed", "positive"]
+Share = Literal["picture", "all", "none"]
+
+# Perceptually even, and told apart by the colour-blind: red is for the class, blue against it.
+_PALETTES: dict[Style, str] = {"signed": "RdBu_r", "positive": "inferno"}
+
+_CELL = 256  # pixels; the side of the square that a picture is fitted into
+_GAP = 16
+_LINE = 17
+_INK, _FAINT, _PAPER = (24, 24, 27), (98, 98, 107), (255, 255, 255)
+
+
+def upsample(evidence: Map, size: Size) -> Float32[NDArray[np.float32], "height width"]:
+    """Bring a map to another size: bilinear, half-pixel centres, edges held.
+
+    It is torch's `interpolate(mode="bilinear", align_corners=False)`.
+
+    Args:
+        evidence: a map, (h, w).
+        size: (width, height) to bring it to.
+    """
+    height, width = _map(evidence).shape
+    x = (np.arange(size[0]) + 0.5) * (width / size[0])
+    y = (np.arange(size[1]) + 0.5) * (height / size[1])
+    return _sample(evidence, x, y)
+
+
+def on_original(evidence: Map, geometry: Geometry) -> Float32[NDArray[np.float32], "height width"]:
+    """Lay a map over the original picture; NaN where the network saw nothing of it.
+
+    Args:
+        evidence: a map, (h, w), that covers the prepared input.
+        geometry: how the original became the prepared input.
+    """
+    height, width = _map(evidence).shape
+    x, y = (np.arange(side) + 0.5 for side in geometry.original)
+    prepared_x = x * geometry.scale[0] + geometry.offset[0]
+    prepared_y = y * geometry.scale[1] + geometry.offset[1]
+    laid = _sample(
+        evidence,
+        prepared_x * (width / geometry.prepared[0]),
+        prepared_y * (height / geometry.prepared[1]),
+    )
+    x0, y0, x1, y1 = geometry.visible
+    laid[:, (x < x0) | (x >= x1)] = np.nan
+    laid[(y < y0) | (y >= y1)] = np.nan
+    return laid
+
+
+def limit(maps: Iterable[Map]) -> float:
+    """The scale that maps share: the largest finite magnitude in any of them, else 0."""
+    finite = (np.abs(each[np.isfinite(each)]) for each in maps)
+    return max((float(each.max()) for each in finite if each.size), default=0.0)
+
+
+def colourise(
+    evidence: Map, *, style: Style, limit: float
+) -> UInt8[NDArray[np.uint8], "height width 4"]:
+    """Colour a map as RGBA; the weaker the evidence, the more transparent.
+
+    Args:
+        evidence: a map in logits, (H, W); NaN is transparent.
+        style: "signed" runs from -limit (blue) over 0 (transparent) to limit (red); "positive"
+            runs from 0 to limit, and is transparent below.
+        limit: the magnitude, in logits, that has the strongest colour.
+
+    Raises:
+        InputError: the style is unknown, or the limit is no finite number of at least 0.
+    """
+    _check_choice("style", style, Style)
+    if not (math.isfinite(limit) and limit >= 0):
+        fix = "pass what limit() returned"
+        raise InputError("limit", expected="a finite number >= 0", got=f"{limit}", fix=fix)
+    table = _table(style)
+    finite = np.nan_to_num(_map(evidence), nan=0.0, posinf=limit, neginf=-limit)
+    share = (finite / limit if limit else np.zeros_like(finite)).clip(-1, 1)
+    level = (share + 1) / 2 if style == "signed" else share.clip(0)
+    return table.take(np.rint(level * (len(table) - 1)).astype(np.intp), axis=0)
+
+
+def overlay(
+    image: Image,
+    evidence: Map,
+    geometry: Geometry | None = None,
+    *,
+    style: Style = "positive",
+    limit: float | None = None,
+    opacity: float = 0.6,
+) -> Image:
+    """Lay a map over its picture; what the network did not see is dimmed.
+
+    Args:
+        image: the upright original picture, RGB.
+        evidence: a map in logits, (h, w), on the feature grid.
+        geometry: how the picture was prepared; without it the map covers the whole picture.
+        style: see `colourise`.
+        limit: the magnitude with the strongest colour; the map's own largest, if not given.
+        opacity: of the strongest colour, 0 to 1.
+
+    Raises:
+        InputError: the geometry is another picture's, or an option has no meaning.
+    """
+    geometry = geometry or Geometry.identity(image.size)
+    if image.size != geometry.original:
+        raise InputError(
+            "geometry",
+            expected=f"one of a picture of {image.size}",
+            got=f"one of {geometry.original}",
+            fix="pass the picture and the geometry of one result",
+        )
+    if not 0 <= opacity <= 1:
+        raise InputError("opacity", expected="0 to 1", got=f"{opacity}", fix="pass a share")
+    laid = on_original(evidence, geometry)
+    colours = colourise(laid, style=style, limit=_own_limit(evidence) if limit is None else limit)
+    base = np.array(image.convert("RGB"))
+    base[np.isnan(laid)] //= 2
+    mask = np.rint(colours[..., 3] * opacity).astype(np.uint8)
+    top, under = PIL.Image.fromarray(colours[..., :3]), PIL.Image.fromarray(base)
+    return PIL.Image.composite(top, under, PIL.Image.fromarray(mask))
+
+
+def colour_bar(limit: float, *, style: Style = "positive", width: int = _CELL) -> Image:
+    """The scale of `colourise`, labelled in logits, on white.
+
+    Args:
+        limit: the magnitude with the strongest colour; 0 gives an empty bar.
+        style: see `colourise`.
+        width: in pixels; the height follows.
+    """
+    start = -limit if style == "signed" else 0.0
+    ramp = np.broadcast_to(np.linspace(start, limit, width), (10, width))
+    colours = PIL.Image.fromarray(colourise(ramp, style=style, limit=limit))
+    bar = PIL.Image.new("RGB", (width, 10 + _LINE), _PAPER)
+    bar.paste(colours, (0, 0), colours)
+    draw = ImageDraw.Draw(bar)
+    draw.rectangle((0, 0, width - 1, 9), outline=_FAINT)
+    labels = {"la": f"{start:.3g}", "ma": "0" if start else "", "ra": f"{limit:.3g} logits"}
+    for (anchor, label), x in zip(labels.items(), (0, width // 2, width - 1), strict=True):
+        draw.text((x, 12), label, fill=_FAINT, font=_font(11), anchor=anchor)
+    return bar
+
+
+def equation(evidence: ClassEvidence, against: str | None = None) -> str:
+    """How the logit adds up, in words: "logit 9.31 = evidence 9.52 + bias -0.21"."""
+    whole = "margin" if against else "logit"
+    parts = f"evidence {evidence.evidence:.2f} + bias {evidence.bias:.2f}"
+    return f"{whole} {evidence.logit:.2f} = {parts}"
+
+
+def contact_sheet(
+    pictures: Sequence[PictureEvidence],
+    *,
+    top: int = 3,
+    style: Style = "positive",
+    share: Share = "picture",
+) -> Image:
+    """One row a picture: the picture, then its first classes' maps, each with its sum and scale.
+
+    Large pictures are reduced; small ones enlarged by a whole factor, their pixels left square.
+
+    Args:
+        pictures: what to show, in this order.
+        top: how many classes of each.
+        style: see `colourise`.
+        share: whether the maps of one picture share a scale, or all do, or none.
+
+    Raises:
+        InputError: there is nothing to show, or an option has no meaning.
+    """
+    _check_choice("style", style, Style)
+    _check_choice("share", share, Share)
+    if top < 1 or not pictures:
+        got = f"top={top} of {len(pictures)} pictures"
+        fix = "pass at least one of both"
+        raise InputError("contact sheet", expected="something to show", got=got, fix=fix)
+    shown = [picture.classes[:top] for picture in pictures]
+    everything = limit(entry.map for entries in shown for entry in entries)
+    rows = []
+    for picture, entries in zip(pictures, shown, strict=True):
+        own = limit(entry.map for entry in entries)
+        scales = {"all": everything, "picture": own}
+        limits = [scales.get(share, _own_limit(entry.map)) for entry in entries]
+        rows.append(_row(picture, entries, limits, style))
+    return _arrange(rows, down=True, gap=2 * _GAP, margin=_GAP)
+
+
+def _row(
+    picture: PictureEvidence,
+    entries: Sequence[ClassEvidence],
+    limits: Sequence[float],
+    style: Style,
+) -> Image:
+    image = _fit(picture.image)
+    geometry = picture.geometry.seen_from(image.size)
+    cells = [_arrange([_centred(image), _text(_about(picture))], down=True, gap=6)]
+    for entry, scale in zip(entries, limits, strict=True):
+        drawn = _centred(overlay(image, entry.map, geometry, style=style, limit=scale))
+        lines = [f"{entry.name}  {_percent(entry)}", equation(entry, picture.against)]
+        if style == "positive" and not (entry.map > 0).any():
+            lines.append("no positive evidence")
+        parts = [drawn, colour_bar(scale, style=style), _text(lines)]
+        cells.append(_arrange(parts, down=True, gap=6))
+    return _arrange(cells, down=False, gap=_GAP)
+
+
+def _about(picture: PictureEvidence) -> list[str]:
+    """What stands below a picture: its first class, its name and size, the certificate."""
+    width, height = picture.image.size
+    lines = [Path(picture.path).name, f"{width:,} x {height:,} pixels"]
+    if picture.classes:
+        first = picture.classes[0]
+        deviation = max(entry.certificate for entry in picture.classes)
+        lines = [f"{first.name}  {_percent(first)}", *lines, f"adds up to {deviation:.0e}"]
+    return [*lines, f"against {picture.against}"] if picture.against else lines
+
+
+def _percent(entry: ClassEvidence) -> str:
+    return f"{100 * entry.probability:.1f} %"
+
+
+def _fit(image: Image) -> Image:
+    """A copy that fills a cell: reduced, or every pixel repeated a whole number of times."""
+    longer = max(image.size)
+    if longer <= _CELL:
+        factor = _CELL // longer
+        return image.resize((image.width * factor, image.height * factor), Resampling.NEAREST)
+    width, height = (max(1, round(side * _CELL / longer)) for side in image.size)
+    return image.resize((width, height), Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _centred(image: Image) -> Image:
+    canvas = PIL.Image.new("RGB", (_CELL, image.height), _PAPER)
+    canvas.paste(image, ((_CELL - image.width) // 2, 0))
+    return canvas
+
+
+def _text(lines: Sequence[str]) -> Image:
+    """Lines of text, the first one bold, each cut to the width of a cell."""
+    canvas = PIL.Image.new("RGB", (_CELL, _LINE * len(lines)), _PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for number, line in enumerate(lines):
+        font, ink = (_font(12), _FAINT) if number else (_font(12, bold=True), _INK)
+        draw.text((0, number * _LINE), _elide(line, font), fill=ink, font=font)
+    return canvas
+
+
+def _elide(line: str, font: FreeTypeFont) -> str:
+    """A line that fits a cell: its middle gives way, so that name and number both stay."""
+    line = " ".join(line.split())
+    if font.getlength(line) <= _CELL:
+        return line
+    kept = next(n for n in range(len(line), 0, -1) if font.getlength(_cut(line, n)) <= _CELL)
+    return _cut(line, kept)
+
+
+def _cut(line: str, kept: int) -> str:
+    tail = kept // 3
+    return f"{line[: kept - tail]}…{line[len(line) - tail :]}"
+
+
+def _arrange(images: Sequence[Image], *, down: bool, gap: int, margin: int = 0) -> Image:
+    """Images one below the other, or side by side, on white."""
+    axis = int(down)
+    along = sum(image.size[axis] for image in images) + gap * (len(images) - 1) + 2 * margin
+    across = max(image.size[1 - axis] for image in images) + 2 * margin
+    canvas = PIL.Image.new("RGB", (across, along) if down else (along, across), _PAPER)
+    start = margin
+    for image in images:
+        canvas.paste(image, (margin, start) if down else (start, margin))
+        start += image.size[axis] + gap
+    return canvas
+
+
+@lru_cache
+def _font(size: int, *, bold: bool = False) -> FreeTypeFont:
+    import matplotlib as mpl
+
+    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
+    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / name, size)
+
+
+@lru_cache
+def _table(style: Style) -> NDArray[np.uint8]:
+    """The colours of a style, (255, 4): the middle one of a signed style is exactly zero."""
+    from matplotlib import colormaps
+
+    steps = np.linspace(0, 1, 255)
+    strength = np.abs(2 * steps - 1) if style == "signed" else steps
+    colours = np.asarray(colormaps[_PALETTES[style]](steps))
+    colours[:, 3] = np.minimum(1, 2 * strength)  # the weaker half fades into the picture
+    table: NDArray[np.uint8] = np.rint(255 * colours).astype(np.uint8)
+    return table
+
+
+def _own_limit(evidence: Map) -> float:
+    return limit([evidence])
+
+
+def _sample(evidence: Map, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The map at columns x and rows y, (len(y), len(x)); a cell's centre lies at 0.5, 1.5, ..."""
+    return _between(_between(np.asarray(evidence, np.float32), y, axis=0), x, axis=1)
+
+
+def _between(
+    values: NDArray[np.float32], positions: NDArray[np.float64], *, axis: int
+) -> NDArray[np.float32]:
+    last = values.shape[axis] - 1
+    exact = (positions - 0.5).clip(0, last)
+    low = np.floor(exact).astype(np.intp)
+    share = np.expand_dims((exact - low).astype(np.float32), 1 - axis)
+    start, end = values.take(low, axis), values.take(np.minimum(low + 1, last), axis)
+    between: NDArray[np.float32] = start * (1 - share) + end * share
+    return between
+
+
+def _map(evidence: Map) -> Map:
+    if evidence.ndim != 2 or 0 in evidence.shape:
+        raise InputError(
+            "map",
+            expected="the evidence for one class, (height, width)",
+            got=f"shape {evidence.shape}",
+            fix="draw one class and one picture at a time",
+        )
+    return evidence
+
+
+def _check_choice(name: str, value: str, choices: object) -> None:
+    expected = get_args(choices)
+    if value not in expected:
+        fix = f"pass another {name}"
+        raise InputError(name, expected=" or ".join(map(repr, expected)), got=repr(value), fix=fix)

@@ -1,0 +1,60 @@
+"""What one explained picture says, as plain numbers: what `render`, `report` and the CLI show.
+
+No torch here: a result can be drawn, written and read where no network runs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from seewhy.images import Geometry
+
+
+@dataclass(frozen=True)
+class ClassEvidence:
+    """The evidence for one class on one picture.
+
+    Attributes:
+        id: the class's index among the model's outputs.
+        name: its name, or the index as text where the model has no names.
+        probability: the model's probability for it, 0 to 1.
+        logit: the logit that the model returned (with `against`: the margin or log-odds).
+        evidence: the mean of `map`; `evidence + bias` adds up to `logit`.
+        bias: the part of the logit that lies nowhere in the picture.
+        certificate: deviation of `evidence + bias` from `logit`, over the scale of the logits.
+        map: raw, signed evidence in logits on the feature grid, shape (height, width), float32.
+    """
+
+    id: int
+    name: str
+    probability: float
+    logit: float
+    evidence: float
+    bias: float
+    certificate: float
+    map: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PictureEvidence:
+    """One picture, and the evidence for each class asked for, the most probable first.
+
+    Attributes:
+        path: where the picture came from, or a name for it.
+        image: the upright picture, RGB, in its original size.
+        geometry: how `image` became the network's input; the maps cover the prepared input.
+        classes: one entry a class.
+        against: the class (or "others") that the evidence is measured against, if any.
+    """
+
+    path: str
+    image: Image
+    geometry: Geometry
+    classes: tuple[ClassEvidence, ...]
+    against: str | None = None
