@@ -72,8 +72,8 @@ def load_model(
         mode: as in `Preprocess`.
         device: where the network goes.
         pretrained: False for random weights.
-        num_classes: number of logits; by default the network's own, or with `weights` the number
-            of `class_names`.
+        num_classes: number of logits; by default the network's own, or the number of `class_names`
+            if the weights are not the pretrained ones.
 
     Raises:
         InputError: an option makes no sense, alone or for this model.
@@ -89,7 +89,7 @@ def load_model(
             "num_classes", expected="1 or more", got=str(num_classes), fix="count the classes"
         )
     pretrained = pretrained and weights is None
-    wanted = num_classes or (len(names) if names and weights else None)
+    wanted = num_classes or (len(names) if names and not pretrained else None)
     parts = _build(spec, pretrained=pretrained, num_classes=None if pretrained else wanted)
     if weights is not None:
         fit(parts.module, parts.rename(read_weights(weights)), path=weights, model=spec)
@@ -108,11 +108,12 @@ def _build(spec: str, *, pretrained: bool, num_classes: int | None) -> Parts:
         return (source or from_code.load)(
             Request(spec, name if source else spec, pretrained, num_classes)
         )
+    half = "write a name on both sides of the colon" if colon else None
     raise ModelError(
         f"model '{spec}'",
         expected=FORMS,
         got="none of these",
-        fix=near_or(spec, CONFIGS, f"if it is a library's name, try timm:{spec or 'NAME'}"),
+        fix=half or near_or(spec, CONFIGS, f"for a network of timm write timm:{spec or 'NAME'}"),
     )
 
 

@@ -102,7 +102,7 @@ def _matches(wanted: str, names: Sequence[str]) -> list[int]:
     readings = (
         [index for index, name in enumerate(names) if name == wanted],
         [index for index, name in enumerate(names) if name.lower() == lower],
-        [index for index, name in enumerate(names) if lower in name.lower()],
+        [index for index, name in enumerate(names) if lower and lower in name.lower()],
     )
     return next((found for found in readings if found), [])
 
