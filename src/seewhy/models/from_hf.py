@@ -9,13 +9,13 @@ from seewhy.errors import ModelError
 from seewhy.images import Preprocess, Size, crop_share
 from seewhy.models.parts import Parts, Request, import_extra, not_obtained
 from seewhy.models.wording import first_few, near_or
+from seewhy.preprocess import Interpolation, Mode
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from seewhy.preprocess import Interpolation, Mode
 
-# Pillow's numbers
+# What Pillow's numbers mean.
 RESAMPLING: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
 
 

@@ -8,11 +8,10 @@ from seewhy.errors import ModelError
 from seewhy.images import Preprocess
 from seewhy.models.parts import Parts, Request, import_extra, not_obtained
 from seewhy.models.wording import near_or
+from seewhy.preprocess import Mode
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from seewhy.preprocess import Mode
 
 MODES: dict[str, Mode] = {"center": "crop", "squash": "squash", "border": "pad"}
 
