@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from seewhy import evidence, heads
 from seewhy.classes import class_id, class_ids
-from seewhy.errors import CertificateError, ModelError
+from seewhy.errors import CertificateError, ClassError, ModelError
 from seewhy.explanation import Explanation
 from seewhy.heads import Head
 from seewhy.observe import in_eval_mode
@@ -166,6 +166,13 @@ def _rows(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rows and bias of each class, and what they add up to: logits, margins, or log-odds."""
     if against == "others":
+        if logits.shape[1] < 2:
+            raise ClassError(
+                "against",
+                expected="a model with at least two logits",
+                got="one logit, which has no others",
+                fix='leave against="others" out',
+            )
         mixtures = evidence.softmax_without(logits, ids).neg_()
         mixtures.scatter_(2, ids[..., None], 1.0)
         rows, bias = head.rows(model, features, mixtures=mixtures)

@@ -15,8 +15,9 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from seewhy.heads.pooling import Pooling
+from seewhy.heads.refusals import Refusal
 from seewhy.observe import Operation, Trace, Value
-from seewhy.rules import Pooling
 
 BATCH, CHANNEL, SPACE, UNIT = "batch", "channel", "space", "unit"
 
@@ -62,9 +63,15 @@ class Layout:
 
 
 def layouts(trace: Trace, pooling: Pooling, batch: int) -> Iterator[tuple[int, Layout]]:
-    """Values that hold the pooled features, nearest to the pooling first, and their layouts."""
+    """Values that hold the pooled features, nearest to the pooling first, and their layouts.
+
+    Raises:
+        Refusal: what is averaged are channels, or only a part of the grid.
+    """
     number = pooling.features
     layout: Layout | None = _pooled_layout(trace.shape(number), pooling.axes, batch)
+    if layout is not None and _pools_channels(trace, number, layout):
+        raise Refusal("averages over channels and pools no positions")
     while layout is not None:
         yield number, layout
         operation = trace.producers[number]
@@ -123,7 +130,7 @@ def _climb(
         case "mean" if len(operation.args) > 1 and layout.tokens is None:
             return _unpooled(layout, operation, source)
         case "slice":
-            return _unsliced(layout, operation)
+            return layout if source == result else _unsliced(layout, operation)
     return None
 
 
@@ -167,11 +174,57 @@ def _unpooled(layout: Layout, operation: Operation, source: tuple[int, ...]) -> 
 
 
 def _unsliced(layout: Layout, operation: Operation) -> Layout | None:
-    """A slice along the one spatial axis leaves tokens out; any other is not climbed through."""
+    """A slice along the one axis of a token sequence leaves prefix tokens out.
+
+    A part of a grid is refused: its map would be drawn over the whole picture.
+    """
     defaults: tuple[Any, ...] = (None, 0, 0, None, 1)
     _, axis, start, stop, step = operation.args + defaults[len(operation.args) :]
     is_tokens = layout.axes[axis] == SPACE and layout.axes.count(SPACE) == 1
-    if not is_tokens or step != 1 or layout.tokens is not None:
+    if layout.axes[axis] == SPACE and (not is_tokens or step != 1):
+        raise Refusal("pools only a part of the feature grid")
+    if not is_tokens or layout.tokens is not None:
         return None
     bounded = stop if stop is not None and stop < 2**31 else None
     return replace(layout, tokens=(start or 0, bounded))
+
+
+# The axis that holds the channels in the result of operations that know which it is.
+_CHANNEL_AXIS = {
+    "convolution": 1,
+    "native_batch_norm": 1,
+    "_native_batch_norm_legit_no_training": 1,
+    "cudnn_batch_norm": 1,
+    "native_group_norm": 1,
+    "native_layer_norm": -1,
+}
+_ELEMENTWISE = frozenset(
+    ("relu gelu silu hardswish hardtanh leaky_relu elu tanh sigmoid mish add mul sub div").split()
+)
+
+
+def _pools_channels(trace: Trace, number: int, layout: Layout) -> bool:
+    """Whether an operation before the pooling treats a pooled axis as channels.
+
+    Looked for through element-wise operations; where none tells, the answer is no.
+    """
+    operation = trace.producers[number]
+    while operation is not None:
+        if operation.name in _CHANNEL_AXIS:
+            if operation.name == "native_layer_norm" and len(operation.args[1]) != 1:
+                return False
+            return layout.axes[_CHANNEL_AXIS[operation.name]] == SPACE
+        sources = [
+            n
+            for n in operation.inputs()
+            if n in trace.from_input and len(trace.shape(n)) == len(trace.shape(number))
+        ]
+        if not sources:
+            return False
+        climbed: Layout | None = layout
+        if operation.name not in _ELEMENTWISE and operation.name != "slice":
+            climbed = _climb(operation, trace.shape(sources[0]), trace.shape(number), layout)
+        if climbed is None:
+            return False
+        number, layout, operation = sources[0], climbed, trace.producers[sources[0]]
+    return False

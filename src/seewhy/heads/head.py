@@ -1,0 +1,102 @@
+"""`Head`: what seewhy knows of the part of a model that follows its last feature maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from seewhy import evidence
+from seewhy.capture import Tap, capture
+from seewhy.errors import ModelError
+from seewhy.heads import affine
+from seewhy.heads.affine import Step
+from seewhy.heads.layout import Layout
+
+HeadKind = Literal["linear", "class-maps", "normalised"]
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """The part of a model after its last feature maps, as seewhy needs it. It holds no weights.
+
+    Attributes:
+        kind: "linear" (pooling, then linear layers), "class-maps" (the maps are already one for
+            each class) or "normalised" (linear, but for a norm that is frozen for each picture).
+        num_classes: the number of logits C.
+        channels: the number of feature channels K.
+        grid: the shape *S of the feature grid, for the example that the head was found with.
+        certificate: the largest deviation seen while the head was verified, over all classes.
+        activation: the function that the model applies to its logits before it returns them.
+        path: the operations from the pooling to the logits, in order, for people to read.
+        steps: those operations as affine steps on the pooled features.
+        pooling: "mean", or "sum" where the model adds the positions up.
+        features: where the feature maps are picked up.
+        layout: how that tensor is to be read.
+        logits: where the logits are picked up.
+    """
+
+    kind: HeadKind
+    num_classes: int
+    channels: int
+    grid: tuple[int, ...]
+    certificate: float
+    activation: str | None
+    path: tuple[str, ...]
+    steps: tuple[Step, ...]
+    pooling: Literal["mean", "sum"]
+    features: Tap
+    layout: Layout
+    logits: Tap
+
+    def rows(
+        self,
+        model: nn.Module,
+        features: evidence.Features,
+        classes: Int[Tensor, "batch k"] | None = None,
+        mixtures: Float[Tensor, "batch k all_classes"] | None = None,
+    ) -> tuple[evidence.Rows, evidence.PerClass]:
+        """The rows (B, k, K) and biases (B, k) of classes, or of mixtures of all classes.
+
+        `mean_s rows @ F + bias` is the logit, or the mixture of logits. They come from the
+        model's present weights.
+        """
+        pooled = evidence.pooled(features, self.pooling)
+        pooled = pooled.to(evidence.accumulation_dtype(pooled.dtype))
+        if mixtures is not None:
+            rows, bias = affine.pull_back(self.steps, mixtures.to(pooled.dtype), model, pooled)
+        else:
+            assert classes is not None, "either classes or mixtures"
+            rows, bias = affine.rows_of_classes(self.steps, classes, model, pooled)
+        if self.pooling == "sum":
+            rows = rows * features.flatten(2).shape[2]
+        return rows, bias
+
+    def describe(self) -> str:
+        """The head in one line, such as `linear: mean -> addmm, 512 x 7 x 7 -> 1000 classes`."""
+        sizes = " x ".join(map(str, (self.channels, *self.grid)))
+        return f"{self.kind}: {' -> '.join(self.path)}, {sizes} -> {self.num_classes} classes"
+
+
+def run(
+    model: nn.Module, head: Head, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """One forward pass: the logits (B, C) and the feature maps (B, K, *S).
+
+    Raises:
+        ModelError: the pass did not come by the head any more.
+    """
+    with capture(model, (head.logits, head.features)) as (logits, features):
+        model(*args, **kwargs)
+    if not logits or not features:
+        raise ModelError(
+            type(model).__name__,
+            expected="a forward pass through the head that was found",
+            got="a pass that went another way",
+            fix="find the head again with an example like this input",
+        )
+    maps = head.layout.read(features[0])
+    return logits[0].reshape(maps.shape[0], -1), maps

@@ -1,0 +1,134 @@
+"""Which operations average features over their positions, and which merely look like it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from seewhy.heads.refusals import Refusal
+from seewhy.observe import Operation, Trace, Value
+
+# Operations that change how numbers lie in memory and not the numbers: not worth a word.
+SILENT = frozenset(
+    (
+        "view _unsafe_view reshape _reshape_alias permute transpose t squeeze unsqueeze "
+        "clone contiguous _to_copy detach alias as_strided expand lift_fresh copy"
+    ).split()
+)
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """The operation that averages (or sums) features over their positions.
+
+    Attributes:
+        features: the number of the value that is pooled.
+        axes: the axes of that value that are pooled away.
+        kind: "mean", or "sum" for N times the mean.
+    """
+
+    features: int
+    axes: tuple[int, ...]
+    kind: Literal["mean", "sum"]
+
+
+def find_pooling(trace: Trace, operation: Operation, batch: int) -> Pooling | None:
+    """The pooling that an operation is, or None. One position alone is no pooling."""
+    find = POOLINGS.get(operation.name)
+    if find is None or not isinstance(operation.args[0], Value):
+        return None
+    features = operation.args[0].number
+    axes = find(operation, trace.shape(features))
+    if axes is None:
+        return None
+    shape = trace.shape(features)
+    if math.prod(shape[axis] for axis in axes) == 1:
+        raise Refusal("pools a feature grid of a single position", "try larger pictures")
+    if len(extents(shape, batch)) <= 1:
+        return None  # a mean over the channels of a vector
+    return Pooling(features, axes, "sum" if operation.name == "sum" else "mean")
+
+
+def require_positions(trace: Trace, pooling: Pooling, batch: int) -> None:
+    """Refuse what adds up like a pooling over positions and is none.
+
+    A sum over channels, of a product of vectors for instance, fits every formula; and a sum of
+    features times weights that a softmax gave them is attention.
+    """
+    factors = _inputs(trace, _origin(trace, pooling.features))
+    origins = [trace.shape(_origin(trace, factor)) for factor in factors]
+    if origins and all(len(extents(shape, batch)) <= 1 for shape in origins):
+        raise Refusal("adds up over channels and pools no positions")
+    if pooling.kind == "sum" and _is_attention(trace, pooling, factors):
+        raise Refusal("pools by weights that depend on the picture (attention pooling)")
+
+
+def _inputs(trace: Trace, number: int) -> list[int]:
+    """The values that depend on the picture and that a value is computed from."""
+    operation = trace.producers[number]
+    return [] if operation is None else [n for n in operation.inputs() if n in trace.from_input]
+
+
+def _origin(trace: Trace, number: int) -> int:
+    """The value that this one is a view or a copy of."""
+    operation = trace.producers[number]
+    while operation is not None and operation.name in SILENT and _inputs(trace, number):
+        number = _inputs(trace, number)[0]
+        operation = trace.producers[number]
+    return number
+
+
+def _is_attention(trace: Trace, pooling: Pooling, factors: list[int]) -> bool:
+    """Whether the operand is features times one weight for each position."""
+    shape = trace.shape(pooling.features)
+    kept = [axis for axis in range(1, len(shape)) if axis not in pooling.axes]
+    weights = [trace.shape(n) for n in factors if len(trace.shape(n)) == len(shape)]
+    return len(factors) == 2 and any(
+        all(w[axis] == 1 for axis in kept) and any(w[axis] > 1 for axis in pooling.axes)
+        for w in weights
+    )
+
+
+def extents(shape: tuple[int, ...], batch: int) -> list[int]:
+    """The extents of a value's axes, without the batch and without axes of extent one."""
+    extents = [extent for extent in shape if extent != 1]
+    if batch > 1 and batch in extents:
+        extents.remove(batch)
+    return extents
+
+
+def _reduced_axes(operation: Operation, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    if len(operation.args) < 2 or not isinstance(operation.args[1], tuple):
+        return None
+    axes = tuple(sorted(axis % len(shape) for axis in operation.args[1]))
+    return axes or None
+
+
+def _global_window(operation: Operation, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """An average-pooling window that covers the whole grid, without padding."""
+    window = tuple(operation.args[1])
+    grid = shape[2:]
+    window = window * len(grid) if len(window) == 1 else window
+    padding = operation.args[3] if len(operation.args) > 3 else (0,)
+    divisor = operation.args[6] if len(operation.args) > 6 else None
+    if window != grid or any(padding) or divisor is not None:
+        return None
+    return tuple(range(2, len(shape)))
+
+
+def _adaptive_to_one(operation: Operation, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    is_one = all(extent == 1 for extent in operation.args[1])
+    return tuple(range(len(shape) - len(operation.args[1]), len(shape))) if is_one else None
+
+
+POOLINGS: Mapping[str, Callable[[Operation, tuple[int, ...]], tuple[int, ...] | None]] = {
+    "mean": _reduced_axes,
+    "sum": _reduced_axes,
+    "avg_pool1d": _global_window,
+    "avg_pool2d": _global_window,
+    "avg_pool3d": _global_window,
+    "_adaptive_avg_pool2d": _adaptive_to_one,
+    "_adaptive_avg_pool3d": _adaptive_to_one,
+}

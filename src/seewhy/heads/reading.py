@@ -1,0 +1,145 @@
+"""Walk back from the logits to the pooling, turning each operation into a step of the head."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seewhy.heads.affine import KINDS, Computed, Parameter, Step
+from seewhy.heads.pooling import SILENT, Pooling, extents, find_pooling, require_positions
+from seewhy.heads.refusals import Refusal, reason
+from seewhy.observe import Operation, Trace, Value
+
+# From the operation and the width of its result to the slot that holds the result.
+Rule = Callable[["Reading", Operation, int], int]
+
+
+@dataclass
+class Reading:
+    """A walk from the logits back to the pooling: what it has found so far.
+
+    Attributes:
+        trace: the observed pass.
+        batch: the number of pictures in it.
+        rules: how each operation becomes a step.
+        pooling: the pooling, once the walk has come to it.
+        steps: the head's steps from the pooled features on.
+        widths: the length of the vector in each slot.
+        path: the operations from the pooling to the logits, in order.
+    """
+
+    trace: Trace
+    batch: int
+    rules: Mapping[str, Rule]
+    pooling: Pooling | None = None
+    steps: list[Step] = field(default_factory=list)
+    widths: list[int] = field(default_factory=lambda: [0])
+    path: list[str] = field(default_factory=list)
+    _visited: list[str] = field(default_factory=list)
+    _slots: dict[int, int] = field(default_factory=dict)
+
+    def read(self, logits: int) -> None:
+        """Read the head that leads to the value `logits`.
+
+        Raises:
+            Refusal: the head is of no kind that has an exact map.
+        """
+        try:
+            last = self.slot(logits)
+            if self.pooling is None:
+                raise Refusal("pools no features")
+            _require_affine(self.steps, last)
+        except Refusal as refusal:
+            seen = [name for name in self._visited if name not in SILENT][:6]
+            looks = f" (it ends in {' -> '.join(reversed(seen))})" if seen else ""
+            raise Refusal(f"{refusal}{looks}", refusal.fix) from None
+
+    def slot(self, number: int) -> int:
+        """The slot that holds a value, reading what leads to it first."""
+        if number not in self._slots:
+            self._slots[number] = self._read(number)
+        return self._slots[number]
+
+    def add(self, width: int, step: Step) -> int:
+        """Append a step; its output's slot."""
+        self.steps.append(step)
+        self.widths.append(width)
+        return len(self.steps)
+
+    def is_data(self, argument: Any) -> bool:
+        """Whether an argument depends on the model's input."""
+        return isinstance(argument, Value) and argument.number in self.trace.from_input
+
+    def weight(self, argument: Any) -> Any:
+        """A live recipe for an argument that depends on the model's parameters only."""
+        if isinstance(argument, tuple):
+            return tuple(self.weight(part) for part in argument)
+        if not isinstance(argument, Value):
+            return argument
+        name, made_by = (
+            self.trace.names.get(argument.number),
+            self.trace.producers[argument.number],
+        )
+        if name is not None:
+            return Parameter(name)
+        if made_by is None or self.trace.places[argument.number] > 0:
+            return self.trace.tensors[argument.number]
+        keywords = {key: self.weight(value) for key, value in made_by.kwargs.items()}
+        return Computed(made_by.func, self.weight(made_by.args), keywords)
+
+    def is_vector(self, number: int) -> bool:
+        """Whether a value holds one vector a picture, axes of extent one aside."""
+        return len(extents(self.trace.shape(number), self.batch)) <= 1
+
+    def width(self, number: int) -> int:
+        """The length of the vector that each picture has in a value."""
+        return math.prod(self.trace.shape(number)) // self.batch
+
+    def _read(self, number: int) -> int:
+        operation = self.trace.producers[number]
+        if operation is None:
+            raise Refusal("reads the model's input without pooling any features")
+        self._visited.append(operation.name)
+        slot = self._apply(operation, number)
+        self.path.append(operation.name)
+        return slot
+
+    def _apply(self, operation: Operation, number: int) -> int:
+        pooling = find_pooling(self.trace, operation, self.batch)
+        if pooling is not None:
+            return self._begin(pooling)
+        if self.trace.places[number] > 0:
+            raise Refusal(f"uses a by-product of {operation.name}")
+        rule = self.rules.get(operation.name)
+        if rule is None:
+            raise Refusal(reason(operation))
+        if not self.is_vector(number):
+            shape = self.trace.shape(number)
+            raise Refusal(f"has values of shape {shape} after which it no longer pools")
+        return rule(self, operation, self.width(number))
+
+    def _begin(self, pooling: Pooling) -> int:
+        if self.pooling not in (None, pooling):
+            raise Refusal("combines several pooled feature maps")
+        require_positions(self.trace, pooling, self.batch)
+        shape = self.trace.shape(pooling.features)
+        self.pooling = pooling
+        self.widths[0] = (
+            math.prod(extent for axis, extent in enumerate(shape) if axis not in pooling.axes)
+            // self.batch
+        )
+        return 0
+
+
+def _require_affine(steps: Sequence[Step], slot: int) -> None:
+    """Powers and roots may only feed a frozen scale; met elsewhere, the head is not affine."""
+    if slot == 0:
+        return
+    step = steps[slot - 1]
+    if KINDS[step.kind].pull_back is None:
+        raise Refusal(reason(step.kind))
+    frozen = step.kind in {"times_frozen", "over_frozen"}
+    for source in step.inputs[:1] if frozen else step.inputs:
+        _require_affine(steps, source)
