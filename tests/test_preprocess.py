@@ -9,8 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peers import register_torchvision_schemas
 from PIL.Image import Image, Resampling
+from tests.peers import register_torchvision_schemas
 
 from seewhy.errors import InputError
 from seewhy.geometry import Geometry

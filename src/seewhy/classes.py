@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from seewhy.errors import ClassError
+from seewhy.wording import first_few, near_or
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -64,57 +64,56 @@ def class_ids(
     return torch.tensor(tuple(ids), device=logits.device).expand(batch, -1)
 
 
-def class_id(wanted: int | str, names: tuple[str, ...] | None, count: int) -> int:
-    """The id of a class given by id or by name: exact, then whatever its case, then by a part.
+def class_id(wanted: int | str, names: Sequence[str] | None, count: int | None) -> int:
+    """The id of a class.
+
+    Args:
+        wanted: its id, also as text, or its name: exact, else in any case, else a part that only
+            one name has.
+        names: the names of all classes, if known.
+        count: the number of classes, if known.
 
     Raises:
-        ClassError: there is no such class, or the name fits several.
+        ClassError: there is no such class, or more than one.
     """
-    if isinstance(wanted, str) and not wanted.lstrip("-").isdigit():
-        return _id_of_name(wanted, names)
+    if isinstance(wanted, str) and not wanted.strip().lstrip("-").isdecimal():
+        return _id_of_name(wanted.strip(), names or ())
     number = int(wanted)
-    if not 0 <= number < count:
-        raise ClassError(
-            f"class {number}",
-            expected=f"an id from 0 to {count - 1}",
-            got=str(number),
-            fix="pick a class that the model has",
-        )
-    return number
-
-
-def _id_of_name(wanted: str, names: tuple[str, ...] | None) -> int:
-    if names is None:
-        raise ClassError(
-            f"class {wanted!r}",
-            expected="an id, for this model's class names are not known",
-            got="a name",
-            fix="pass ids, or class_names",
-        )
-    folded = [name.casefold() for name in names]
-    for matches in (
-        [i for i, name in enumerate(names) if name == wanted],
-        [i for i, name in enumerate(folded) if name == wanted.casefold()],
-        [i for i, name in enumerate(folded) if wanted.casefold() in name],
-    ):
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            found = ", ".join(f"{names[i]} ({i})" for i in matches[:5])
-            raise ClassError(
-                f"class {wanted!r}", expected="one class", got=found, fix="use its full name or id"
-            )
+    if number >= 0 and (count is None or number < count):
+        return number
     raise ClassError(
-        f"class {wanted!r}",
-        expected="a class that the model knows",
-        got=f"none of that name{_near(wanted, names)}",
-        fix="check the spelling, or use the class's id",
+        f"class {number}",
+        expected=f"an id from 0 to {count - 1}" if count else "an id from 0 on",
+        got=str(number),
+        fix="choose a class that the model has",
     )
 
 
-def _near(wanted: str, names: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(wanted, names, n=3, cutoff=0.5)
-    return f" (near: {', '.join(near)})" if near else ""
+def _id_of_name(wanted: str, names: Sequence[str]) -> int:
+    found = _matches(wanted, names)
+    if len(found) == 1:
+        return found[0]
+    listed = first_few(f"{names[index]} ({index})" for index in found)
+    raise ClassError(
+        f"class '{wanted}'",
+        expected=f"one of the model's {len(names)} classes" if names else "an id",
+        got=f"{len(found)}: {listed}" if found else "an unknown name",
+        fix="choose one by its id" if found or not names else near_or(wanted, names, _OTHER),
+    )
+
+
+_OTHER = "choose a class that the model has, by name or id"
+
+
+def _matches(wanted: str, names: Sequence[str]) -> list[int]:
+    """The ids under the strictest reading of `wanted` that any name satisfies."""
+    folded = wanted.casefold()
+    readings = (
+        [index for index, name in enumerate(names) if name == wanted],
+        [index for index, name in enumerate(names) if name.casefold() == folded],
+        [index for index, name in enumerate(names) if folded and folded in name.casefold()],
+    )
+    return next((found for found in readings if found), [])
 
 
 def _checked_ids(classes: Tensor, batch: int, count: int) -> Tensor:

@@ -67,36 +67,36 @@ def test_a_class_is_found_by_index_name_or_a_part_of_it(wanted: str | int, index
     assert classifier().class_id(wanted) == index
 
 
-OTHER = "choose a class that the model has, by name or index"
+OTHER = "choose a class that the model has, by name or id"
 
 
 @pytest.mark.parametrize(
     ("wanted", "text"),
     [
-        (6, "class 6: expected an index from 0 to 5, got 6; choose a class that mine has"),
-        (-1, "class -1: expected an index from 0 to 5, got -1; choose a class that mine has"),
+        (6, "class 6: expected an id from 0 to 5, got 6; choose a class that the model has"),
+        (-1, "class -1: expected an id from 0 to 5, got -1; choose a class that the model has"),
         (
             "tabi",
-            "class 'tabi': expected one of the 6 classes of mine, got an unknown name; "
+            "class 'tabi': expected one of the model's 6 classes, got an unknown name; "
             "did you mean tabby?",
         ),
         (
             "zzz",
-            f"class 'zzz': expected one of the 6 classes of mine, got an unknown name; {OTHER}",
+            f"class 'zzz': expected one of the model's 6 classes, got an unknown name; {OTHER}",
         ),
         (
             "CARDIGAN",
-            "class 'CARDIGAN': expected one of the 6 classes of mine, "
-            "got 2: Cardigan (3), cardigan (4); choose one by its index",
+            "class 'CARDIGAN': expected one of the model's 6 classes, "
+            "got 2: Cardigan (3), cardigan (4); choose one by its id",
         ),
         (
             "a",
-            "class 'a': expected one of the 6 classes of mine, "
-            "got 5: tabby (0), tiger cat (1), Persian cat (2) and 2 more; choose one by its index",
+            "class 'a': expected one of the model's 6 classes, "
+            "got 5: tabby (0), tiger cat (1), Persian cat (2) and 2 more; choose one by its id",
         ),
         (
             "",
-            f"class '': expected one of the 6 classes of mine, got an unknown name; {OTHER}",
+            f"class '': expected one of the model's 6 classes, got an unknown name; {OTHER}",
         ),
     ],
 )
@@ -110,7 +110,7 @@ def test_without_names_only_an_index_will_do() -> None:
     loaded = classifier(names=None, count=None)
     assert loaded.class_id(100) == 100
     assert loaded.class_name(7) == "7"
-    with pytest.raises(ClassError, match="class 'cat': expected an index, got an unknown name"):
+    with pytest.raises(ClassError, match="class 'cat': expected an id, got an unknown name"):
         loaded.class_id("cat")
 
 

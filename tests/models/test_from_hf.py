@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peers
 import pytest
 import torch
+from tests import peers
 
 from seewhy.errors import ModelError
 from seewhy.images import Preprocess

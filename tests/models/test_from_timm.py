@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import peers
 import pytest
+from tests import peers
 
 from seewhy.errors import ModelError
 from seewhy.images import Preprocess

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import math
 
-import peers
 import pytest
+from tests import peers
 
 from seewhy.errors import ModelError
 from seewhy.images import Preprocess

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import peers
 import pytest
 import torch
 from safetensors.torch import save_file
+from tests import peers
 from torch import Tensor, nn
 
 from seewhy.errors import InputError, MissingExtraError, ModelError, SeewhyError, WeightsError

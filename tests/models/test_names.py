@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import peers
 import pytest
+from tests import peers
 
 from seewhy.errors import FileError, InputError
 from seewhy.models.names import imagenet_names, read_names

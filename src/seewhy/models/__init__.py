@@ -20,7 +20,7 @@ from seewhy.models.efficientnet_lite import CONFIGS
 from seewhy.models.names import imagenet_names, read_names
 from seewhy.models.parts import Parts, Request, Source
 from seewhy.models.weights import fit, read_weights
-from seewhy.models.wording import complaint, near_or
+from seewhy.wording import complaint, near_or
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from seewhy.errors import ClassError
-from seewhy.models.wording import first_few, near_or
+from seewhy import classes
 
 if TYPE_CHECKING:
     from seewhy.images import Preprocess
@@ -64,51 +63,11 @@ class Classifier:
         Raises:
             ClassError: there is no such class, or more than one.
         """
-        if isinstance(wanted, str) and not wanted.strip().isdecimal():
-            return self._named(wanted.strip())
-        index = int(wanted)
-        if index >= 0 and (self.num_classes is None or index < self.num_classes):
-            return index
-        raise ClassError(
-            f"class {wanted}",
-            expected=f"an index from 0 to {self.num_classes - 1}" if self.num_classes else "one",
-            got=str(index),
-            fix=f"choose a class that {self.name} has",
-        )
+        return classes.class_id(wanted, self.class_names, self.num_classes)
 
     @property
     def _parameter(self) -> Tensor:
         return next(self.module.parameters(), torch.empty(0))
-
-    def _named(self, wanted: str) -> int:
-        names = self.class_names or ()
-        found = _matches(wanted, names)
-        if len(found) == 1:
-            return found[0]
-        raise ClassError(
-            f"class '{wanted}'",
-            expected=f"one of the {len(names)} classes of {self.name}" if names else "an index",
-            got=f"{len(found)}: {first_few(_listed(found, names))}" if found else "an unknown name",
-            fix="choose one by its index" if found or not names else near_or(wanted, names, _OTHER),
-        )
-
-
-_OTHER = "choose a class that the model has, by name or index"
-
-
-def _matches(wanted: str, names: Sequence[str]) -> list[int]:
-    """Return the indices under the strictest reading of `wanted` that any name satisfies."""
-    lower = wanted.lower()
-    readings = (
-        [index for index, name in enumerate(names) if name == wanted],
-        [index for index, name in enumerate(names) if name.lower() == lower],
-        [index for index, name in enumerate(names) if lower and lower in name.lower()],
-    )
-    return next((found for found in readings if found), [])
-
-
-def _listed(indices: Sequence[int], names: Sequence[str]) -> list[str]:
-    return [f"{names[index]} ({index})" for index in indices]
 
 
 def count_logits(output: object) -> int | None:

@@ -16,7 +16,7 @@ from torch import nn
 from seewhy.errors import ModelError
 from seewhy.images import Preprocess
 from seewhy.models.parts import Parts, Request
-from seewhy.models.wording import complaint, near_or
+from seewhy.wording import complaint, near_or
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from seewhy.errors import ModelError
 from seewhy.images import Preprocess, Size, crop_share
 from seewhy.models.parts import Parts, Request, import_extra, not_obtained
-from seewhy.models.wording import first_few, near_or
 from seewhy.preprocess import Interpolation, Mode
+from seewhy.wording import first_few, near_or
 
 if TYPE_CHECKING:
     from torch import nn

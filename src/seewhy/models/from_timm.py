@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from seewhy.errors import ModelError
 from seewhy.images import Preprocess
 from seewhy.models.parts import Parts, Request, import_extra, not_obtained
-from seewhy.models.wording import near_or
 from seewhy.preprocess import Mode
+from seewhy.wording import near_or
 
 if TYPE_CHECKING:
     from torch import nn

@@ -7,7 +7,7 @@ from typing import Any
 from seewhy.errors import ModelError
 from seewhy.images import Preprocess, crop_share
 from seewhy.models.parts import Parts, Request, import_extra, not_obtained
-from seewhy.models.wording import near_or
+from seewhy.wording import near_or
 
 
 def load(request: Request) -> Parts:

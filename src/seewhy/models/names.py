@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from seewhy.errors import FileError, InputError
-from seewhy.models.wording import complaint
+from seewhy.wording import complaint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from seewhy.errors import MissingExtraError, ModelError
-from seewhy.models.wording import complaint
+from seewhy.wording import complaint
 
 if TYPE_CHECKING:
     from seewhy.images import Preprocess

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from seewhy.errors import FileError, WeightsError
-from seewhy.models.wording import complaint, first_few
+from seewhy.wording import complaint, first_few
 
 # Where training scripts put the tensors; an average of the weights is what they evaluate.
 NESTED = ("state_dict_ema", "state_dict", "model_state_dict", "model", "net", "weights")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from seewhy.models.wording import complaint, first_few, near, near_or
+from seewhy.wording import complaint, first_few, near, near_or
 
 
 def test_near_names_come_best_first_in_their_own_case() -> None:

@@ -1,4 +1,4 @@
-"""How the loaders put things into one line: near names, and what another library complained of."""
+"""Put things into one line: near names, the first few of many, what another library said."""
 
 from __future__ import annotations
 
