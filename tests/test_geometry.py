@@ -72,6 +72,14 @@ def test_boxes_return_and_stay_ordered(
     np.testing.assert_allclose(geometry.boxes_to_original(prepared), boxes, atol=span)
 
 
+def test_a_thumbnail_leads_to_the_same_input() -> None:
+    geometry = Geometry.identity((400, 300)).resize((200, 150)).crop((40, 20, 140, 120))
+    thumbnail = geometry.seen_from((40, 60))
+    assert thumbnail.visible == (8, 8, 28, 48)
+    assert thumbnail.to_prepared([[8, 8]]).tolist() == geometry.to_prepared([[80, 40]]).tolist()
+    assert thumbnail.seen_from((400, 300)) == geometry
+
+
 @given(geometries())
 def test_json_gives_back_the_same_value(geometry: Geometry) -> None:
     assert Geometry.from_json(json.loads(json.dumps(geometry.to_json()))) == geometry

@@ -37,6 +37,7 @@ Share = Literal["picture", "all", "none"]
 # Perceptually even, and told apart by the colour-blind: red is for the class, blue against it.
 _PALETTES: dict[Style, str] = {"signed": "RdBu_r", "positive": "inferno"}
 
+_DIMMED = 0.6  # of its brightness is left to what the network did not see
 _CELL = 256  # pixels; the side of the square that a picture is fitted into
 _GAP = 16
 _LINE = 17
@@ -146,7 +147,7 @@ def overlay(
     laid = on_original(evidence, geometry)
     colours = colourise(laid, style=style, limit=_own_limit(evidence) if limit is None else limit)
     base = np.array(image.convert("RGB"))
-    base[np.isnan(laid)] //= 2
+    base[np.isnan(laid)] = base[np.isnan(laid)] * _DIMMED
     mask = np.rint(colours[..., 3] * opacity).astype(np.uint8)
     top, under = PIL.Image.fromarray(colours[..., :3]), PIL.Image.fromarray(base)
     return PIL.Image.composite(top, under, PIL.Image.fromarray(mask))
@@ -272,7 +273,7 @@ def _text(lines: Sequence[str]) -> Image:
     canvas = PIL.Image.new("RGB", (_CELL, _LINE * len(lines)), _PAPER)
     draw = ImageDraw.Draw(canvas)
     for number, line in enumerate(lines):
-        font, ink = (_font(12), _FAINT) if number else (_font(12, bold=True), _INK)
+        font, ink = (_font(11), _FAINT) if number else (_font(12, bold=True), _INK)
         draw.text((0, number * _LINE), _elide(line, font), fill=ink, font=font)
     return canvas
 
@@ -287,7 +288,7 @@ def _elide(line: str, font: FreeTypeFont) -> str:
 
 
 def _cut(line: str, kept: int) -> str:
-    tail = kept // 3
+    tail = min(7, kept // 3)  # " 62.1 %", or ".jpeg"
     return f"{line[: kept - tail]}…{line[len(line) - tail :]}"
 
 
@@ -317,10 +318,11 @@ def _table(style: Style) -> NDArray[np.uint8]:
     """The colours of a style, (255, 4): the middle one of a signed style is exactly zero."""
     from matplotlib import colormaps
 
-    steps = np.linspace(0, 1, 255)
-    strength = np.abs(2 * steps - 1) if style == "signed" else steps
-    colours = np.asarray(colormaps[_PALETTES[style]](steps))
-    colours[:, 3] = np.minimum(1, 2 * strength)  # the weaker half fades into the picture
+    level = np.linspace(-1 if style == "signed" else 0, 1, 255)
+    # the palette's pale middle is left out: over a picture, being transparent says zero
+    place = 0.5 + np.sign(level) * (0.22 + 0.25 * np.abs(level)) if style == "signed" else level
+    colours = np.asarray(colormaps[_PALETTES[style]](place))
+    colours[:, 3] = np.minimum(1, 2 * np.abs(level))  # the weaker half fades into the picture
     table: NDArray[np.uint8] = np.rint(255 * colours).astype(np.uint8)
     return table
 
