@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch.nn import functional as F
 
 from seewhy.errors import FileError, InputError
 from seewhy.evidence import TOLERANCES, total_evidence
+from seewhy.files import write_whole
 from seewhy.geometry import Geometry
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Explanation:
             "geometry": [g and g.to_json() for g in self.geometry],
             "class_names": self.class_names,
         }
-        return _write_whole(Path(path), save(tensors, {FORMAT: json.dumps(header)}))
+        return write_whole(path, [save(tensors, {FORMAT: json.dumps(header)})])
 
     @classmethod
     def load(cls, path: str | Path) -> Explanation:
@@ -187,29 +187,6 @@ def concatenate(parts: Sequence[Explanation]) -> Explanation:
 
 def _packed(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous()
-
-
-def _write_whole(path: Path, content: bytes) -> Path:
-    try:
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as f:
-            temporary = Path(f.name)
-            try:
-                f.write(content)
-                f.flush()
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise FileError(
-            str(path),
-            expected="a file that can be written",
-            got=error.strerror or str(error),
-            fix="check the folder, its permissions and the free space",
-        ) from error
-    return path
 
 
 def _read_whole(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

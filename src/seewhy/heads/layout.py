@@ -124,6 +124,9 @@ def _climb(
             first, second = operation.args[1:3]
             order[first], order[second] = order[second], order[first]
             return _permuted(layout, order)
+        case "unsqueeze":
+            at = operation.args[1] % len(result)
+            return replace(layout, axes=layout.axes[:at] + layout.axes[at + 1 :])
         case "view" | "_unsafe_view" | "reshape":
             axes = _unviewed(layout.axes, source, result)
             return None if axes is None or layout.tokens else replace(layout, axes=axes)

@@ -60,7 +60,7 @@ def require_positions(trace: Trace, pooling: Pooling, batch: int) -> None:
     factors = _inputs(trace, _origin(trace, pooling.features))
     origins = [trace.shape(_origin(trace, factor)) for factor in factors]
     if origins and all(len(extents(shape, batch)) <= 1 for shape in origins):
-        raise Refusal("adds up over channels and pools no positions")
+        raise Refusal("adds up vectors and pools no positions")
     if pooling.kind == "sum" and _is_attention(trace, pooling, factors):
         raise Refusal("pools by weights that depend on the picture (attention pooling)")
 
@@ -107,13 +107,17 @@ def _reduced_axes(operation: Operation, shape: tuple[int, ...]) -> tuple[int, ..
 
 
 def _global_window(operation: Operation, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """An average-pooling window that covers the whole grid, without padding."""
+    """An average-pooling window that covers the whole grid, without padding.
+
+    A larger one, as `ceil_mode` allows, averages over the part of it that lies in the grid.
+    """
     window = tuple(operation.args[1])
     grid = shape[2:]
     window = window * len(grid) if len(window) == 1 else window
     padding = operation.args[3] if len(operation.args) > 3 else (0,)
     divisor = operation.args[6] if len(operation.args) > 6 else None
-    if window != grid or any(padding) or divisor is not None:
+    covers = all(extent >= size for extent, size in zip(window, grid, strict=True))
+    if not covers or any(padding) or divisor is not None:
         return None
     return tuple(range(2, len(shape)))
 
