@@ -1,0 +1,83 @@
+"""The command line: `seewhy explain`, `seewhy inspect`, `seewhy demo`.
+
+Parsing of arguments and printing, no more: the work is the library's. Nothing heavy is imported
+before a command runs, so that help comes at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from seewhy._version import __version__
+from seewhy.cli.demo import demo
+from seewhy.cli.explain import HELP as EXPLAIN_HELP
+from seewhy.cli.explain import explain
+from seewhy.cli.failures import describe
+from seewhy.cli.inspect import HELP as INSPECT_HELP
+from seewhy.cli.inspect import inspect
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="See why an image classifier decided: evidence maps that add up to the logit.",
+    epilog="Begin with [bold]seewhy demo[/bold], then [bold]seewhy explain photo.jpg[/bold].",
+)
+app.command(help=EXPLAIN_HELP)(explain)
+app.command(help=INSPECT_HELP)(inspect)
+app.command()(demo)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> int:
+    if version:
+        print(f"seewhy {__version__}")
+    elif context.invoked_subcommand is None:
+        context.get_help()  # rich prints it; older versions of typer return it
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: what follows `seewhy`; `sys.argv` if not given.
+
+    Returns:
+        The exit code: 0, 1 if a picture failed or a map does not add up, 2 for bad use, 130 after
+        Ctrl-C.
+    """
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    is_debug = "--debug" in arguments
+    _survive_any_text()
+    try:
+        with warnings.catch_warnings():
+            if not is_debug:
+                warnings.simplefilter("ignore")  # other libraries' notes are not for this user
+            code = typer.main.get_command(app).main(
+                arguments, prog_name="seewhy", standalone_mode=False
+            )
+            sys.stdout.flush()
+    except (Exception, KeyboardInterrupt) as problem:
+        if is_debug:
+            raise
+        line, code = describe(problem)
+        print(f"seewhy: {line}", file=sys.stderr)
+    return int(code or 0)
+
+
+def _survive_any_text() -> None:
+    """Write out what the terminal's encoding lacks, rather than fail over it."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,182 @@
+"""From paths to answers: pictures are read ahead while the network runs, batch by batch."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar, overload
+
+import PIL.Image
+import torch
+
+from seewhy import images
+from seewhy.errors import ImageError
+from seewhy.explainer import explain
+from seewhy.geometry import Geometry
+from seewhy.models import Classifier
+from seewhy.results import ClassEvidence, PictureEvidence
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+THREADS = min(4, os.cpu_count() or 1)
+_NO_PICTURE = PIL.Image.new("RGB", (1, 1))
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every picture.
+
+    Attributes:
+        model: whom to ask.
+        classes: ids, or "predicted", "top5", "all".
+        against: the class to measure against, "others", or None.
+        batch_size: how many pictures go through the network together.
+    """
+
+    model: Classifier
+    classes: str | Sequence[int]
+    against: int | str | None
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One picture's answer, or why there is none. It holds no pixels.
+
+    Attributes:
+        path: where the picture lies.
+        name: what people are told it is called.
+        geometry: how it became the network's input; None after an error.
+        classes: the evidence for each class asked for.
+        against: the class it is measured against, if any.
+        is_exact: whether all of it adds up.
+        error: the one line that says why the picture could not be read.
+        files: what was drawn of it.
+    """
+
+    path: Path
+    name: str
+    geometry: Geometry | None = None
+    classes: tuple[ClassEvidence, ...] = ()
+    against: str | None = None
+    is_exact: bool = True
+    error: str | None = None
+    files: tuple[Path, ...] = ()
+
+    def picture(self) -> PictureEvidence:
+        """Return the same with its pixels, read again from the disk.
+
+        Raises:
+            ImageError: it cannot be read any more, or there is no answer.
+        """
+        image = images.read(self.path)
+        geometry = self.geometry or Geometry.identity(image.size)
+        return PictureEvidence(self.name, image, geometry, self.classes, self.against)
+
+
+class Pictures(Sequence[PictureEvidence]):
+    """The pictures of answers, each in memory only while it is looked at."""
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self._answers = answers
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    @overload
+    def __getitem__(self, index: int) -> PictureEvidence: ...
+    @overload
+    def __getitem__(self, index: slice) -> Pictures: ...
+    def __getitem__(self, index: int | slice) -> PictureEvidence | Pictures:
+        if isinstance(index, slice):
+            return Pictures(self._answers[index])
+        return self._answers[index].picture()
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    path: Path
+    name: str
+    tensor: torch.Tensor
+    geometry: Geometry
+
+
+def answer(question: Question, paths: Sequence[Path]) -> Iterator[list[Answer]]:
+    """Yield the answers for `paths` in order, a batch at a time; a broken picture stops nothing."""
+    names = short_names(paths)
+
+    def load(path: Path) -> _Loaded | Answer:
+        try:
+            array, geometry = question.model.preprocess(images.read(path))
+        except ImageError as problem:
+            return Answer(path, names[path], error=str(problem))
+        return _Loaded(path, names[path], torch.from_numpy(array), geometry)
+
+    with threads() as pool:
+        ahead = question.batch_size + THREADS
+        loaded = _in_order(pool, load, paths, ahead=ahead)
+        while batch := list(islice(loaded, question.batch_size)):
+            yield _explain(question, batch)
+
+
+def short_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """Return what tells pictures apart: their paths below the folder that they all lie in."""
+    root = os.path.commonpath([path.absolute().parent for path in paths])
+    return {path: str(path.absolute().relative_to(root)) for path in paths}
+
+
+@contextmanager
+def threads() -> Iterator[ThreadPoolExecutor]:
+    """A small pool; what has not begun when the context is left never will."""
+    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="seewhy")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor,
+    do: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    ahead: int,
+) -> Iterator[Result]:
+    """Yield `do(item)` for each item, at most `ahead` of them done before they are asked for."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(do, item))
+        if len(waiting) > ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _explain(question: Question, batch: Sequence[_Loaded | Answer]) -> list[Answer]:
+    loaded = [each for each in batch if isinstance(each, _Loaded)]
+    explained = iter(_explain_loaded(question, loaded) if loaded else ())
+    return [each if isinstance(each, Answer) else next(explained) for each in batch]
+
+
+def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer]:
+    result = explain(
+        question.model.module,
+        [each.tensor for each in batch],
+        question.classes,
+        against=question.against,
+        class_names=question.model.class_names,
+        strict=False,
+    )
+    exact = result.adds_up.all(1).tolist()
+    pictures = [result.picture(index, _NO_PICTURE) for index in range(len(batch))]
+    return [
+        Answer(each.path, each.name, each.geometry, picture.classes, picture.against, is_exact)
+        for each, picture, is_exact in zip(batch, pictures, exact, strict=True)
+    ]

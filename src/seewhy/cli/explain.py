@@ -1,0 +1,159 @@
+"""`seewhy explain`: pictures in, answers out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seewhy.cli import options
+from seewhy.errors import InputError
+
+if TYPE_CHECKING:
+    from seewhy.cli.answers import Question
+    from seewhy.heads import Head
+    from seewhy.models import Classifier
+
+DEFAULT_FOLDER = Path("seewhy-out")
+BATCH = {"cpu": 16}  # larger ones gain nothing on a CPU
+BATCH_ELSEWHERE = 64
+
+HELP = """Explain pictures: what the model decided, and what in the picture speaks for it.
+
+[bold]Examples[/bold]
+
+\b
+seewhy explain cat.jpg
+seewhy explain photos/ --out maps              overlays and a contact sheet
+seewhy explain photos/ --html --classes top5   a report to click through
+seewhy explain cat.jpg --classes "tabby,lynx" --against "Egyptian cat"
+seewhy explain 'scans/**/*.png' --model nets.py:make --weights best.pth
+seewhy explain photos/ --json > answers.json
+
+Each line says how the logit comes about: the evidence lies in the picture, the
+bias does not, and both add up to the logit but for rounding.
+Exit code 1 if a picture failed, or if its maps do not add up.
+"""
+
+
+def explain(
+    pictures: Annotated[
+        list[str], typer.Argument(metavar="PICTURE|FOLDER|GLOB", help="What to explain.")
+    ],
+    model: Annotated[
+        str, typer.Option(metavar="SPEC", help=options.MODEL_HELP, rich_help_panel="Model")
+    ] = options.DEFAULT_MODEL,
+    weights: options.Weights = None,
+    class_names: options.ClassNames = None,
+    classes: Annotated[
+        str, typer.Option(metavar="WHICH", help="predicted, top5, all, or ids and names: 281,lynx.")
+    ] = "predicted",
+    against: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Measure against this class, or others.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Draw overlays (and up to 24 pictures' contact sheet)."),
+    ] = None,
+    html: Annotated[
+        bool, typer.Option("--html", help=f"Write report.html too, to --out or {DEFAULT_FOLDER}.")
+    ] = False,
+    style: Annotated[
+        options.Style, typer.Option(help="Evidence for the class, or also against it.")
+    ] = "positive",
+    as_json: options.AsJson = False,
+    size: options.Size = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    crop: options.Crop = None,
+    mode: options.Mode = None,
+    interpolation: options.Interpolation = None,
+    device: options.Device = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Pictures at once.", rich_help_panel="Running"),
+    ] = None,
+    _debug: options.Debug = False,
+) -> int:
+    """Run `seewhy explain` and return its exit code."""
+    from seewhy import files, images
+    from seewhy.cli.output import Output, labels
+    from seewhy.cli.run import Wish, run
+
+    paths = images.find_pictures(pictures)
+    folder = out or (DEFAULT_FOLDER if html else None)
+    output = Output(files.writable_folder(folder), style, labels(paths)) if folder else None
+    network = options.load(
+        model,
+        weights=weights,
+        class_names=class_names,
+        size=size,
+        mean=mean,
+        std=std,
+        crop=crop,
+        mode=mode,
+        interpolation=interpolation,
+        device=device,
+    )
+    question = ask(network, classes, against, batch_size, draws=folder is not None)
+    wish = Wish(output=output, title="What the model looked at" if html else None, as_json=as_json)
+    code, written = run(question, paths, wish)
+    for path in written if not as_json else ():
+        typer.echo(f"wrote {path}", err=True)
+    return code
+
+
+def ask(
+    model: Classifier,
+    classes: str = "top5",
+    against: str | None = None,
+    batch_size: int | None = None,
+    *,
+    draws: bool = True,
+) -> Question:
+    """Put the question together, so that a bad one fails before the first picture is read.
+
+    Raises:
+        HeadNotFound: the model has no head whose maps are exact.
+        ClassError: it has no such class.
+        InputError: its maps cannot be drawn over pictures, and `draws` says they will be.
+    """
+    from seewhy.cli.answers import Question
+    from seewhy.heads import cached_head
+
+    head = cached_head(model.module, model.example())
+    if draws:
+        _check_grid(model, head)
+    return Question(
+        model=model,
+        classes=_classes(classes, model.class_names, head.num_classes),
+        against=_against(against, model.class_names, head.num_classes),
+        batch_size=batch_size or BATCH.get(model.device.type, BATCH_ELSEWHERE),
+    )
+
+
+def _classes(text: str, names: tuple[str, ...] | None, count: int) -> str | Sequence[int]:
+    from seewhy.classes import parse_classes
+
+    is_one = names is not None and text in names
+    wanted = [text] if is_one else [part.strip() for part in text.split(",") if part.strip()]
+    parsed = parse_classes(wanted[0] if len(wanted) == 1 else wanted, names, count)
+    return tuple(dict.fromkeys(parsed)) if isinstance(parsed, tuple) else text.strip()
+
+
+def _against(text: str | None, names: tuple[str, ...] | None, count: int) -> int | str | None:
+    from seewhy.classes import class_id
+
+    return text if text in (None, "others") else class_id(text, names, count)
+
+
+def _check_grid(model: Classifier, head: Head) -> None:
+    if len(head.grid) != 2:
+        raise InputError(
+            f"model {model.name}",
+            expected="feature maps with height and width, to draw over pictures",
+            got=f"a grid of {' x '.join(map(str, head.grid))}",
+            fix="leave out --out and --html",
+        )

@@ -1,0 +1,195 @@
+"""`seewhy inspect`: which head a model has, and how well its maps add up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from seewhy.cli import options
+from seewhy.errors import HeadNotFound, MissingExtraError
+
+if TYPE_CHECKING:
+    from seewhy.capture import Tap
+    from seewhy.explanation import Explanation
+    from seewhy.heads import Head
+    from seewhy.models import Classifier
+
+HELP = """Look at a model: where its decisions are made, and whether maps of them can be exact.
+
+[bold]Examples[/bold]
+
+\b
+seewhy inspect efficientnet-lite0
+seewhy inspect timm:convnext_tiny --picture cat.jpg
+seewhy inspect nets.py:make --weights best.pth --size 128 --json
+
+Exit code 1 if the model has no head whose maps are exact; the reason is told.
+"""
+
+
+@dataclass(frozen=True)
+class Check:
+    """How well the maps of all classes add up on one input.
+
+    Attributes:
+        on: the input's name.
+        certificate: the largest deviation over all classes.
+        tolerance: what rounding explains.
+        decision: the name and probability of the predicted class.
+    """
+
+    on: str
+    certificate: float
+    tolerance: float
+    decision: tuple[str, float] | None = None
+
+    @property
+    def holds(self) -> bool:
+        """Whether the deviation is no more than rounding. NaN never is."""
+        return self.certificate <= self.tolerance
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help=options.MODEL_HELP)],
+    weights: options.Weights = None,
+    class_names: options.ClassNames = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Check the maps on it too; else on one of the demo's."),
+    ] = None,
+    as_json: options.AsJson = False,
+    size: options.Size = None,
+    mean: options.Mean = None,
+    std: options.Std = None,
+    crop: options.Crop = None,
+    mode: options.Mode = None,
+    interpolation: options.Interpolation = None,
+    device: options.Device = None,
+    _debug: options.Debug = False,
+) -> int:
+    """Run `seewhy inspect` and return its exit code."""
+    from seewhy import heads, images
+
+    path = picture or _any_photograph()
+    image = None if path is None else images.read(path)
+    network = options.load(
+        model,
+        weights=weights,
+        class_names=class_names,
+        size=size,
+        mean=mean,
+        std=std,
+        crop=crop,
+        mode=mode,
+        interpolation=interpolation,
+        device=device,
+    )
+    try:
+        head = heads.cached_head(network.module, network.example())
+    except HeadNotFound as refusal:
+        return _refuse(network, refusal, as_json=as_json)
+    checks = [_check(network, "noise", network.example())]
+    if path is not None:
+        checks.append(_check(network, path.name, [image], decides=True))
+    show = _show_json if as_json else _show
+    show(network, head, checks)
+    return 0 if all(check.holds for check in checks) else 1
+
+
+def _any_photograph() -> Path | None:
+    from seewhy.cli.demo import photographs
+
+    try:
+        return photographs()[0]
+    except MissingExtraError:
+        return None
+
+
+def _check(model: Classifier, on: str, inputs: object, *, decides: bool = False) -> Check:
+    import seewhy
+
+    result = seewhy.explain(model, inputs, "all", strict=False)
+    worst = float(result.certificate.max())
+    return Check(on, worst, result.tolerance, _decision(result) if decides else None)
+
+
+def _decision(result: Explanation) -> tuple[str, float]:
+    probability, index = result.probabilities[0].max(0)
+    return result.name(int(index)), float(probability)
+
+
+def _show(model: Classifier, head: Head, checks: list[Check]) -> None:
+    from seewhy.cli.text import plain
+
+    how = model.preprocess
+    grid = " x ".join(map(str, head.grid))
+    activation = f", then {head.activation}" if head.activation else ""
+    facts = {
+        "model": f"{model.name}, {head.num_classes} classes, on {model.device}",
+        "head": f"{head.kind}{activation}: {_MEANING[head.kind]}",
+        "path": " -> ".join(head.path),
+        "features": f"{head.channels} channels on a grid of {grid}, from {_place(head.features)}",
+        "input": f"{how.size[0]} x {how.size[1]} pixels, {how.mode} {how.crop:.3g}, "
+        f"{how.interpolation}",
+    }
+    facts |= {check.on: _verdict(check) for check in checks}
+    width = max(map(len, facts))
+    for name, fact in facts.items():
+        print(plain(f"{name:<{width}}   {fact}"))
+
+
+_MEANING = {
+    "linear": "average pooling, then linear layers; maps are exact",
+    "class-maps": "one map for each class, averaged; maps are exact",
+    "normalised": "linear but for a norm, whose scale is held; maps are exact for each picture",
+}
+
+
+def _verdict(check: Check) -> str:
+    seen = "{} {:.1%}   ".format(*check.decision).replace("%", " %") if check.decision else ""
+    verb = "adds up to" if check.holds else "DOES NOT ADD UP: off by"
+    return f"{seen}{verb} {check.certificate:.0e} (rounding explains {check.tolerance:.0e})"
+
+
+def _place(tap: Tap) -> str:
+    owner = tap.site.owner
+    if not isinstance(owner, str):
+        return f"what {getattr(owner, '__name__', 'a function')}() returns"
+    return f"the {tap.site.kind} of {owner or 'the network'}"
+
+
+def _show_json(model: Classifier, head: Head, checks: list[Check]) -> None:
+    from seewhy.cli.lines import DOCUMENT_VERSION, dump, finite
+
+    found = {
+        "kind": head.kind,
+        "activation": head.activation,
+        "path": list(head.path),
+        "classes": head.num_classes,
+        "channels": head.channels,
+        "grid": list(head.grid),
+        "features": _place(head.features),
+    }
+    held = [
+        {"on": c.on, "certificate": finite(c.certificate), "tolerance": c.tolerance} for c in checks
+    ]
+    content = {"head": found, "checks": held, "error": None}
+    print(dump({"version": DOCUMENT_VERSION, "model": model.name, **content}))
+
+
+def _refuse(model: Classifier, refusal: HeadNotFound, *, as_json: bool) -> int:
+    import sys
+
+    from seewhy.cli.failures import FAILED
+    from seewhy.cli.lines import DOCUMENT_VERSION, dump
+    from seewhy.cli.text import plain
+
+    if as_json:
+        content: dict[str, object] = {"head": None, "checks": [], "error": str(refusal)}
+        print(dump({"version": DOCUMENT_VERSION, "model": model.name, **content}))
+    else:
+        print(f"seewhy: {plain(str(refusal))}", file=sys.stderr)
+    return FAILED

@@ -1,0 +1,118 @@
+"""Answers as aligned lines of text, or as a JSON document."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+
+from seewhy.cli.answers import Answer
+from seewhy.cli.text import columns, fit, plain
+from seewhy.report.markup import decimals, deviation
+from seewhy.results import ClassEvidence
+
+DOCUMENT_VERSION = 1
+_GAP = "   "
+_NARROWEST = 12  # columns that a path or a name always gets
+
+Cells = tuple[str, ...]  # path, name, probability, what is explained, then its three numbers, check
+
+
+class Lines:
+    """Lays answers out in columns that stay where they are from batch to batch, or grow.
+
+    Args:
+        width: columns of the terminal; paths and names are cut to fit it. None: nothing is cut.
+    """
+
+    def __init__(self, width: int | None) -> None:
+        self._width = width
+        self._columns: list[int] = [0] * 8
+
+    def of(self, answers: Sequence[Answer], *, top: int | None = None) -> Iterator[str]:
+        """Yield a line for each picture and class, at most `top` classes a picture."""
+        rows = [
+            _cells(answer, entry)
+            for answer in answers
+            if not answer.error
+            for entry in answer.classes[:top]
+        ]
+        for row in rows:
+            self._columns = [max(columns(c), w) for c, w in zip(row, self._columns, strict=True)]
+        return map(self._line, rows)
+
+    def _line(self, row: Cells) -> str:
+        path, name, probability, word, logit, evidence, bias, check = row
+        path_width, name_width = self._two_widths()
+        _, _, p, _, total, seen, rest, _ = self._columns
+        return _GAP.join(
+            (
+                fit(path, path_width),
+                f"{fit(name, name_width)} {probability:>{p}}",
+                f"{word} {logit:>{total}} = evidence {evidence:>{seen}} + bias {bias:>{rest}}",
+                check,
+            )
+        )
+
+    def _two_widths(self) -> tuple[int, int]:
+        """Return the columns of path and name, cut down by what the terminal has not."""
+        path, name, *others = self._columns
+        if self._width is None:
+            return path, name
+        fixed = sum(others) + len(" " * 2 + " = evidence  + bias ") + len(_GAP) * 3
+        room = max(self._width - fixed, 2 * _NARROWEST)
+        path = min(path, max(room - name, _NARROWEST))
+        return path, min(name, max(room - path, _NARROWEST))
+
+
+def _cells(answer: Answer, entry: ClassEvidence) -> Cells:
+    digits = decimals(entry.logit, entry.evidence, entry.bias)
+    numbers = (f"{value:z.{digits}f}" for value in (entry.logit, entry.evidence, entry.bias))
+    return (
+        plain(answer.name),
+        plain(entry.name),
+        f"{100 * entry.probability:.1f} %",
+        "margin" if answer.against else "logit",
+        *numbers,
+        deviation(entry.certificate)
+        if answer.is_exact
+        else f"DOES NOT ADD UP: off by {entry.certificate:.0e}",
+    )
+
+
+def document(model: str, answers: Sequence[Answer]) -> str:
+    """Return all answers as one JSON document."""
+    results = [_result(answer) for answer in answers]
+    return dump({"version": DOCUMENT_VERSION, "model": model, "results": results})
+
+
+def dump(content: object) -> str:
+    """Return a JSON document that people can read too."""
+    return json.dumps(content, indent=2, allow_nan=False)
+
+
+def finite(value: float) -> float | None:
+    """Return `value`, or None (JSON has no NaN) where it is not a finite number."""
+    return value if math.isfinite(value) else None
+
+
+def _result(answer: Answer) -> dict[str, object]:
+    return {
+        "path": str(answer.path),
+        "size": answer.geometry and list(answer.geometry.original),
+        "classes": [_class(entry) for entry in answer.classes],
+        "files": [str(file) for file in answer.files],
+        "error": answer.error,
+    }
+
+
+def _class(entry: ClassEvidence) -> dict[str, object]:
+    return {
+        "id": entry.id,
+        "name": entry.name,
+        "probability": finite(entry.probability),
+        "logit": finite(entry.logit),
+        "evidence": finite(entry.evidence),
+        "bias": finite(entry.bias),
+        "certificate": finite(entry.certificate),
+    }

@@ -1,0 +1,121 @@
+"""Options that several commands take, and what their text means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from seewhy.errors import InputError
+
+if TYPE_CHECKING:
+    from seewhy.models import Classifier
+
+DEFAULT_MODEL = "efficientnet-lite0"
+MODEL_HELP = (
+    "efficientnet-lite0, -lite1, -lite2, timm:NAME, torchvision:NAME, hf:NAME, "
+    "package.module:function or file.py:function"
+)
+_MODEL, _INPUT, _RUN = "Model", "The network's input, where it differs", "Running"
+
+Style = Literal["positive", "signed"]
+
+
+def _option(panel: str, *names: str, help: str, metavar: str | None = None) -> object:
+    return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
+
+
+Weights = Annotated[
+    Path | None,
+    _option(_MODEL, "--weights", metavar="FILE", help="safetensors, or a PyTorch checkpoint."),
+]
+ClassNames = Annotated[
+    Path | None,
+    _option(_MODEL, "--class-names", metavar="FILE", help="Names of the classes, one a line."),
+]
+Size = Annotated[
+    str | None, _option(_INPUT, "--size", metavar="PIXELS", help="224, or 320x240 (width first).")
+]
+Mean = Annotated[
+    str | None,
+    _option(_INPUT, "--mean", metavar="NUMBERS", help="Subtracted, as in 0.485,0.456,0.406."),
+]
+Std = Annotated[
+    str | None,
+    _option(_INPUT, "--std", metavar="NUMBERS", help="Divided by, as in 0.229,0.224,0.225."),
+]
+Crop = Annotated[
+    float | None,
+    _option(_INPUT, "--crop", metavar="SHARE", help="What the centre crop keeps of each side."),
+]
+Mode = Annotated[str | None, _option(_INPUT, "--mode", metavar="NAME", help="crop, squash or pad.")]
+Interpolation = Annotated[
+    str | None,
+    _option(
+        _INPUT, "--interpolation", metavar="NAME", help="bilinear, bicubic, lanczos or nearest."
+    ),
+]
+Device = Annotated[
+    str | None,
+    _option(_RUN, "--device", metavar="NAME", help="cpu, cuda, ...; a GPU if there is one."),
+]
+Debug = Annotated[bool, _option(_RUN, "--debug", help="Show the traceback of an error.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, no more.")]
+
+
+def load(
+    spec: str,
+    *,
+    weights: Path | None = None,
+    class_names: Path | None = None,
+    size: str | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    crop: float | None = None,
+    mode: str | None = None,
+    interpolation: str | None = None,
+    device: str | None = None,
+) -> Classifier:
+    """Load the model that the options describe; every argument is the text of its option."""
+    from seewhy.models import load_model
+
+    return load_model(
+        spec,
+        weights=weights,
+        class_names=class_names,
+        size=None if size is None else _size(size),
+        mean=None if mean is None else _numbers("--mean", mean),
+        std=None if std is None else _numbers("--std", std),
+        crop=crop,
+        mode=mode,
+        interpolation=interpolation,
+        device=device or _best_device(),
+    )
+
+
+def _size(text: str) -> tuple[int, int]:
+    sides = [side.strip() for side in text.lower().split("x")]
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+        raise InputError(
+            "--size", expected="pixels, as in 224 or 320x240", got=repr(text), fix="write it so"
+        )
+    return int(sides[0]), int(sides[-1])
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise InputError(
+            option,
+            expected="one number a channel, as in 0.5,0.5,0.5",
+            got=repr(text),
+            fix="write numbers with commas between them",
+        ) from None
+
+
+def _best_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

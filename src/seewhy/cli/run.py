@@ -1,0 +1,92 @@
+"""What `explain` and `demo` have in common: ask, print, draw, and say how it went."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from seewhy.cli.answers import Answer, Question, answer
+from seewhy.cli.failures import FAILED, INTERRUPTED, OK
+from seewhy.cli.lines import Lines, document
+from seewhy.cli.output import Output
+from seewhy.cli.progress import watched
+from seewhy.cli.text import plain
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How the answers are wanted.
+
+    Attributes:
+        output: where overlays and contact sheet go, if anywhere.
+        title: of the report, or None for no report.
+        as_json: a JSON document instead of lines.
+        top: how many classes of a picture get a line; None for all.
+    """
+
+    output: Output | None = None
+    title: str | None = None
+    as_json: bool = False
+    top: int | None = None
+
+
+def run(question: Question, paths: Sequence[Path], wish: Wish) -> tuple[int, list[Path]]:
+    """Explain pictures.
+
+    Returns:
+        The exit code, and the sheet and the report that were written.
+    """
+    done: list[Answer] = []
+    try:
+        _ask(question, paths, wish, done)
+        written = _conclude(question, wish, done)
+    except KeyboardInterrupt:
+        written = []
+    if wish.as_json:
+        print(document(question.model.name, done))
+    if len(done) < len(paths):
+        where = f"; their overlays are in {wish.output.folder}" if wish.output and done else ""
+        _say(f"interrupted: {len(done)} of {len(paths)} pictures are done{where}")
+        return INTERRUPTED, written
+    return _verdict(done), written
+
+
+def _ask(question: Question, paths: Sequence[Path], wish: Wish, done: list[Answer]) -> None:
+    """Append the answers to `done` as they come."""
+    lines = Lines(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
+    with watched(len(paths)) as watcher:
+        for batch in answer(question, paths):
+            drawn = wish.output.draw(batch) if wish.output else batch
+            done.extend(drawn)
+            if not wish.as_json:
+                watcher.print(lines.of(drawn, top=wish.top))
+            watcher.advance(len(batch))
+
+
+def _conclude(question: Question, wish: Wish, done: Sequence[Answer]) -> list[Path]:
+    if wish.output is None:
+        return []
+    readable = [each for each in done if not each.error]
+    written = [wish.output.sheet(readable)]
+    if wish.title is not None:
+        written.append(wish.output.report(done, model=question.model.name, title=wish.title))
+    return [path for path in written if path]
+
+
+def _verdict(done: Sequence[Answer]) -> int:
+    failed = [each.error for each in done if each.error]
+    inexact = [each for each in done if not each.is_exact]
+    if failed:
+        _say(f"{len(failed)} of {len(done)} pictures failed:")
+        for line in failed:
+            _say(f"  {line}")
+    if inexact:
+        _say(f"{len(inexact)} of {len(done)} pictures have maps that do not add up")
+    return FAILED if failed or inexact else OK
+
+
+def _say(line: str) -> None:
+    print(plain(line), file=sys.stderr)
