@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from seewhy.errors import FileError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def write_text(path: Path, chunks: Iterable[str]) -> None:

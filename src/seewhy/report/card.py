@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING
 
-from PIL.Image import Resampling
+from PIL.Image import Image, Resampling
 
 from seewhy import render
 from seewhy.errors import InputError
@@ -21,11 +20,7 @@ from seewhy.report.markup import (
     percent,
     template,
 )
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    from seewhy.results import ClassEvidence, PictureEvidence
+from seewhy.results import ClassEvidence, PictureEvidence
 
 LONGEST_SIDE = 1024  # of the embedded picture, in pixels
 SHOWN_SIDE = 640  # of the picture on a wide screen, in CSS pixels

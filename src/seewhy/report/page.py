@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -12,11 +13,7 @@ from seewhy._version import __version__
 from seewhy.report.atomic import write_text
 from seewhy.report.card import card
 from seewhy.report.markup import asset, base64_text, embed, escape, hash_source, template
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from seewhy.results import PictureEvidence
+from seewhy.results import PictureEvidence
 
 SCRIPTS = ("numbers.js", "maps.js", "report.js")
 SHADES = 511  # odd, so that the middle one is exactly zero evidence
