@@ -1,0 +1,342 @@
+"""`find_head` over little networks of every kind: the right head, or the right refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from tests.nets import Head, Net
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from seewhy import HeadNotFound, explain, find_head
+
+
+def pooled(h: Tensor) -> Tensor:
+    return h.mean((2, 3))
+
+
+# What follows the features, the kind that must be found, and the steps that lead to the logits.
+FOUND: dict[str, tuple[Head, str, str]] = {
+    "functional": (lambda n, h: n.fc(pooled(h)), "linear", "mean -> addmm"),
+    "adaptive": (
+        lambda n, h: n.fc(F.adaptive_avg_pool2d(h, 1).flatten(1)),
+        "linear",
+        "mean -> addmm",
+    ),
+    "window of the grid's size": (
+        lambda n, h: n.fc(F.avg_pool2d(h, (8, 10)).flatten(1)),
+        "linear",
+        "avg_pool2d -> addmm",
+    ),
+    "sum over N": (lambda n, h: n.fc(h.sum((2, 3)) / 80), "linear", "sum -> div -> addmm"),
+    "sum": (lambda n, h: n.fc(h.sum((2, 3))), "linear", "sum -> addmm"),
+    "mean of means": (lambda n, h: n.fc(h.mean(3).mean(2)), "linear", "mean -> addmm"),
+    "flattened": (lambda n, h: n.fc(h.flatten(2).mean(-1)), "linear", "mean -> addmm"),
+    "tokens": (
+        lambda n, h: n.fc(h.flatten(2).transpose(1, 2).mean(1)),
+        "linear",
+        "mean -> addmm",
+    ),
+    "tokens after a prefix": (
+        lambda n, h: n.fc(
+            torch.cat(
+                [n.extra.expand(h.shape[0], 1, -1), h.flatten(2).transpose(1, 2)],
+                1,
+            )[:, 1:].mean(1)
+        ),
+        "linear",
+        "mean -> addmm",
+    ),
+    "channels last": (
+        lambda n, h: n.fc(h.permute(0, 2, 3, 1).mean((1, 2))),
+        "linear",
+        "mean -> addmm",
+    ),
+    "einsum over positions": (
+        lambda n, h: n.fc(torch.einsum("bkhw->bk", h) / 80),
+        "linear",
+        "sum -> div -> addmm",
+    ),
+    "einsum over all": (
+        lambda n, h: torch.einsum("bkhw,ck->bc", h, n.fc.weight) / 80,
+        "linear",
+        "sum -> bmm -> div",
+    ),
+    "two linear layers": (
+        lambda n, h: n.fc2(n.fc(pooled(h))),
+        "linear",
+        "mean -> addmm -> addmm",
+    ),
+    "dropout": (
+        lambda n, h: n.fc(F.dropout(pooled(h), 0.5, n.training)),
+        "linear",
+        "mean -> addmm",
+    ),
+    "batch norm of the vector": (
+        lambda n, h: n.fc(n.vector_norm(pooled(h))),
+        "linear",
+        "mean -> native_batch_norm -> addmm",
+    ),
+    "temperature": (
+        lambda n, h: n.fc(pooled(h)) / 0.07 + 1,
+        "linear",
+        "mean -> addmm -> div -> add",
+    ),
+    "subtracted": (lambda n, h: 1 - n.fc(pooled(h)), "linear", "mean -> addmm -> rsub"),
+    "negated": (lambda n, h: -n.fc(pooled(h)), "linear", "mean -> addmm -> neg"),
+    "some of the classes": (
+        lambda n, h: n.fc(pooled(h))[:, 1:4],
+        "linear",
+        "mean -> addmm -> slice",
+    ),
+    "two branches of one vector": (
+        lambda n, h: (lambda v: (n.fc(v) + n.fc(v * n.extra)) / 2)(pooled(h)),
+        "linear",
+        "mean -> addmm -> mul -> addmm -> add -> div",
+    ),
+    "matrix product": (
+        lambda n, h: pooled(h) @ n.fc.weight.t() + n.fc.bias,
+        "linear",
+        "mean -> mm -> add",
+    ),
+    "convolution of the vector": (
+        lambda n, h: n.maps(h.mean((2, 3), keepdim=True)).flatten(1),
+        "linear",
+        "mean -> convolution",
+    ),
+    "vector as one token": (
+        lambda n, h: n.fc(pooled(h)[:, None])[:, 0],
+        "linear",
+        "mean -> addmm -> select",
+    ),
+    "one logit": (lambda n, h: n.one(pooled(h)), "linear", "mean -> addmm"),
+    "class maps": (lambda n, h: n.maps(h).mean((2, 3)), "class-maps", "mean"),
+    "class maps, channels last": (
+        lambda n, h: n.fc(h.permute(0, 2, 3, 1)).mean((1, 2)),
+        "class-maps",
+        "mean",
+    ),
+    "ReLU of class maps": (
+        lambda n, h: F.relu(n.maps(h)).mean((2, 3)),
+        "class-maps",
+        "mean",
+    ),
+    "layer norm": (
+        lambda n, h: n.fc(n.layer_norm(pooled(h))),
+        "normalised",
+        "mean -> native_layer_norm -> addmm",
+    ),
+    "layer norm by hand": (
+        lambda n, h: n.fc(
+            (
+                lambda v: (
+                    (v - v.mean(1, keepdim=True))
+                    / torch.sqrt(v.var(1, keepdim=True, unbiased=False) + 1e-5)
+                    * n.extra
+                )
+            )(pooled(h))
+        ),
+        "normalised",
+        "mean -> mean -> sub -> var -> add -> sqrt -> div -> mul -> addmm",
+    ),
+    "RMS norm": (
+        lambda n, h: n.fc(n.rms_norm(pooled(h))),
+        "normalised",
+        "mean -> pow -> mean -> add -> rsqrt -> mul -> mul -> addmm",
+    ),
+    "cosine": (
+        lambda n, h: F.linear(F.normalize(pooled(h)), F.normalize(n.fc.weight)) * 16,
+        "normalised",
+        "mean -> linalg_vector_norm -> clamp_min -> div -> mm -> mul",
+    ),
+    "cosine of an embedding": (
+        lambda n, h: F.linear(F.normalize(n.fc(pooled(h))), n.fc2.weight),
+        "normalised",
+        "mean -> addmm -> linalg_vector_norm -> clamp_min -> div -> mm",
+    ),
+    "gated features": (
+        lambda n, h: n.fc(pooled(h * torch.sigmoid(h.mean((2, 3), keepdim=True)))),
+        "linear",
+        "mean -> addmm",
+    ),
+    "features overwritten afterwards": (
+        lambda n, h: (lambda v: (h.mul_(0), n.fc(v))[1])(pooled(h)),
+        "linear",
+        "mean -> addmm",
+    ),
+    "logits among other things": (
+        lambda n, h: {"features": h, "logits": n.fc(pooled(h))},
+        "linear",
+        "mean -> addmm",
+    ),
+    "logits after the vector": (
+        lambda n, h: (lambda v: (v, n.fc(v)))(pooled(h)),
+        "linear",
+        "mean -> addmm",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_finds_the_head(name: str) -> None:
+    head, kind, path = FOUND[name]
+    found = find_head(Net(head), torch.randn(3, 3, 8, 10))
+    assert found.kind == kind
+    assert " -> ".join(found.path) == path
+    assert found.grid == (8, 10)
+    assert found.certificate < 1e-5
+    assert found.activation is None
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_the_map_lies_where_the_features_do(name: str) -> None:
+    """The picture is blank but for one corner: there alone the map differs from its background."""
+    net = Net(FOUND[name][0]).eval()
+    for parameter in (net.conv.bias, net.bn.bias):
+        assert parameter is not None
+        nn.init.zeros_(parameter)
+    picture = torch.zeros(1, 3, 8, 10)
+    picture[..., 0:2, 7:] = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(1)) * 9
+    maps = explain(net, picture, "all", head=find_head(net, torch.randn(2, 3, 8, 10))).maps
+    background = maps[..., 5:, :5]
+    spread = (background - background[..., :1, :1]).abs().max()
+    hot = (maps - background[..., :1, :1]).abs().amax((0, 1))
+    row, column = divmod(int(hot.argmax()), 10)
+    assert spread <= 1e-5 * maps.abs().max()
+    assert row <= 2
+    assert column >= 6
+
+
+# What follows the features, and words of the reason for which it must be refused.
+REFUSED: dict[str, tuple[Head, str]] = {
+    "max pooling": (lambda n, h: n.fc(h.amax((2, 3))), "uses max pooling (amax)"),
+    "adaptive max pooling": (
+        lambda n, h: n.fc(F.adaptive_max_pool2d(h, 1).flatten(1)),
+        "uses max pooling (adaptive_max_pool2d)",
+    ),
+    "average and maximum": (lambda n, h: n.fc(pooled(h) + h.amax((2, 3))), "uses max pooling"),
+    "MLP": (lambda n, h: n.fc2(F.relu(n.fc(pooled(h)))), "is an MLP or gated: it applies relu"),
+    "GeM": (
+        lambda n, h: n.fc(pooled(h.clamp(min=1e-6).pow(3)).pow(1 / 3)),
+        "pools by a power mean (GeM)",
+    ),
+    "log-sum-exp": (
+        lambda n, h: n.fc(torch.logsumexp(h.flatten(2), 2)),
+        "pools by log-sum-exp",
+    ),
+    "attention": (
+        lambda n, h: n.fc((h.flatten(2) * h.flatten(2).mean(1, keepdim=True).softmax(2)).sum(2)),
+        "pools by weights that depend on the picture",
+    ),
+    "one weight a position": (
+        lambda n, h: F.linear(h.flatten(1), n.by_position.weight.repeat(1, 8)),
+        "flattens the grid",
+    ),
+    "gate": (
+        lambda n, h: n.fc((lambda v: v * torch.sigmoid(v))(pooled(h))),
+        "it applies sigmoid",
+    ),
+    "gate by a scalar": (
+        lambda n, h: n.fc((lambda v: v * torch.sigmoid(v.mean(1, keepdim=True)))(pooled(h))),
+        "it applies sigmoid",
+    ),
+    "part of the grid, by a window": (
+        lambda n, h: n.fc(F.avg_pool2d(h, 6).flatten(1)),
+        "does not cover the whole grid",
+    ),
+    "part of the grid, by a slice": (
+        lambda n, h: n.fc(pooled(h[:, :, 2:7, 2:7])),
+        "pools only a part",
+    ),
+    "every other position": (lambda n, h: n.fc(pooled(h[:, :, ::2, ::2])), "pools only a part"),
+    "ReLU of the logits": (lambda n, h: F.relu(n.fc(pooled(h))), "it applies relu"),
+    "two poolings": (lambda n, h: n.fc(pooled(h) + pooled(h * h)), "several pooled feature maps"),
+    "deviation": (lambda n, h: n.fc(h.std((2, 3))), "is not affine: it uses std"),
+    "no evidence": (lambda n, h: n.fc(pooled(h)) * 0, "any map would add up"),
+    "no tensor": (lambda n, h: 3, "no floating-point output of shape (B, C)"),
+    "no pooling": (lambda n, h: n.maps(h), "returns a tensor of shape (2, 5, 8, 8)"),
+    "one token": (
+        lambda n, h: n.fc(h.flatten(2)[:, :, 0]),
+        "reads one token",
+    ),
+    "statistics of the batch": (
+        lambda n, h: n.fc(F.batch_norm(pooled(h), None, None, training=True)),
+        "normalises with the statistics of the batch",
+    ),
+    "ensemble": (
+        lambda n, h: torch.stack([n.fc(pooled(h)), n.fc(pooled(h * h))]).mean(0),
+        "pools no positions",
+    ),
+    "product of vectors": (
+        lambda n, h: (pooled(h)[:, None] * n.fc.weight[None]).sum(-1),
+        "pools no positions",
+    ),
+    "groups of channels": (
+        lambda n, h: n.fc2(pooled(h).repeat(1, 5).view(-1, 5, 8).mean(2)),
+        "pools no positions",
+    ),
+    "joined vectors": (
+        lambda n, h: torch.cat([n.fc(pooled(h)), n.one(pooled(h))], 1),
+        "joins several vectors",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refuses_what_has_no_exact_map(name: str) -> None:
+    head, reason = REFUSED[name]
+    with pytest.raises(HeadNotFound) as refused:
+        find_head(Net(head), torch.randn(2, 3, 8, 8))
+    assert reason in str(refused.value)
+    assert refused.value.subject == "Net"
+    assert refused.value.expected == "a head of kind linear, class-maps, normalised"
+    assert "\n" not in str(refused.value)
+    assert all(said in refused.value.got for said in refused.value.tried[:3])
+
+
+ENDS: dict[str, Callable[[Tensor], Any]] = {
+    "softmax": lambda z: F.softmax(z, 1),
+    "log_softmax": lambda z: F.log_softmax(z, 1),
+    "sigmoid": lambda z: torch.sigmoid(z),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_traces_the_activation_at_the_end_back_to_the_logits(name: str) -> None:
+    net = Net(lambda n, h: ENDS[name](n.fc(pooled(h)))).eval()
+    bare = Net(lambda n, h: n.fc(pooled(h))).eval()
+    bare.load_state_dict(net.state_dict())
+    x = torch.randn(2, 3, 8, 8)
+    assert find_head(net, x).activation == name
+    result = explain(net, x, "all")
+    torch.testing.assert_close(result.logits, bare(x))
+    returned = net(x).exp() if name == "log_softmax" else net(x)
+    torch.testing.assert_close(result.probabilities, returned)
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "size", "pool"),
+    [
+        (1, (20,), lambda h: h.mean(2)),
+        (1, (20,), lambda h: F.adaptive_avg_pool1d(h, 1).flatten(1)),
+        (1, (20,), lambda h: F.avg_pool1d(h, 20).squeeze(2)),
+        (3, (4, 5, 6), lambda h: h.mean((2, 3, 4))),
+        (3, (4, 5, 6), lambda h: F.adaptive_avg_pool3d(h, 1).flatten(1)),
+        (3, (4, 5, 6), lambda h: F.avg_pool3d(h, (4, 5, 6)).flatten(1)),
+    ],
+)
+def test_grids_of_one_and_three_dimensions(
+    dimensions: int, size: tuple[int, ...], pool: Callable[[Tensor], Tensor]
+) -> None:
+    head = find_head(Net(lambda n, h: n.fc(pool(h)), dimensions), torch.randn(2, 3, *size))
+    assert (head.kind, head.grid, head.channels, head.num_classes) == ("linear", size, 8, 5)
+
+
+def test_describes_itself() -> None:
+    head = find_head(Net(FOUND["layer norm"][0]), torch.randn(2, 3, 6, 7))
+    assert head.describe() == (
+        "normalised: mean -> native_layer_norm -> addmm, 8 x 6 x 7 -> 5 classes"
+    )
