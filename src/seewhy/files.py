@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def write_whole(path: Path, chunks: Iterable[bytes]) -> Path:
+def write_whole(path: str | Path, chunks: Iterable[bytes]) -> Path:
     """Write `chunks` to `path`; a reader sees the old file or the new one, never a part.
 
     Raises:
         FileError: it cannot be written: no such folder, no permission, disk full. What was at
             `path` before is still there, and nothing else is left behind.
     """
+    path = Path(path)
     draft = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with draft.open("xb") as file:

@@ -19,6 +19,7 @@ from PIL.Image import Image, Resampling
 
 from seewhy.errors import InputError
 from seewhy.geometry import Geometry, Size
+from seewhy.results import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -176,9 +177,8 @@ def colour_bar(limit: float, *, style: Style = "positive", width: int = _CELL) -
 
 def equation(evidence: ClassEvidence, against: str | None = None) -> str:
     """How the logit adds up, in words: "logit 9.31 = evidence 9.52 + bias -0.21"."""
-    whole = "margin" if against else "logit"
     parts = f"evidence {evidence.evidence:.2f} + bias {evidence.bias:.2f}"
-    return f"{whole} {evidence.logit:.2f} = {parts}"
+    return f"{whole(against)} {evidence.logit:.2f} = {parts}"
 
 
 def contact_sheet(

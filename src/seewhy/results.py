@@ -58,3 +58,16 @@ class PictureEvidence:
     geometry: Geometry
     classes: tuple[ClassEvidence, ...]
     against: str | None = None
+
+    @property
+    def whole(self) -> str:
+        """What evidence and bias add up to, in words."""
+        return whole(self.against)
+
+
+def whole(against: str | None) -> str:
+    """The name of the sum: the logit, the margin over a class, or against all others at once.
+
+    Against the others it is the log-odds of the class plus the entropy of the softmax over them.
+    """
+    return {None: "logit", "others": "log-odds + entropy"}.get(against, "margin")

@@ -41,7 +41,7 @@ def card(index: int, picture: PictureEvidence) -> str:
         height=max(1, round(height * enlarge)),
         veil=_veil(picture),
         classes="\n".join(
-            _class_row(index, place, entry, "margin" if picture.against else "logit")
+            _class_row(index, place, entry, picture.whole)
             for place, entry in enumerate(picture.classes)
         ),
         compare=_compare(picture),

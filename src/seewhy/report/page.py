@@ -10,7 +10,7 @@ import numpy as np
 
 from seewhy import render
 from seewhy._version import __version__
-from seewhy.report.atomic import write_text
+from seewhy.files import write_whole
 from seewhy.report.card import card
 from seewhy.report.markup import asset, base64_text, embed, escape, hash_source, template
 from seewhy.results import PictureEvidence
@@ -46,9 +46,8 @@ def write_report(
         FileError: if the file cannot be written; what was there before is left as it was.
         InputError: if a picture's maps are not all of the same two-dimensional shape.
     """
-    target = Path(path)
-    write_text(target, _page(pictures, title=title, model=model, errors=errors))
-    return target
+    page = _page(pictures, title=title, model=model, errors=errors)
+    return write_whole(path, (piece.encode() for piece in page))
 
 
 def _page(

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from seewhy.errors import FileError
-from seewhy.report.atomic import write_text
+from seewhy.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 NOBODY = 65534
-FIX = "choose a folder that exists, that you may write to and that has space left"
+FIX = "check the folder, its permissions and the space left"
 
 
-def test_the_file_is_utf_8_with_plain_line_ends_and_ordinary_permissions(tmp_path: Path) -> None:
+def test_the_file_holds_every_chunk_with_ordinary_permissions(tmp_path: Path) -> None:
     target, other = tmp_path / "new.html", tmp_path / "other"
-    write_text(target, ["猫\n", "b\n"])
+    write_whole(target, ["猫\n".encode(), b"b\n"])
     other.touch()
     assert target.read_bytes() == "猫\nb\n".encode()
     assert target.stat().st_mode == other.stat().st_mode
@@ -32,12 +32,12 @@ def test_a_failure_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path)
     target = tmp_path / "report.html"
     target.write_text("old")
 
-    def chunks() -> Iterator[str]:
-        yield "new"
+    def chunks() -> Iterator[bytes]:
+        yield b"new"
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_text(target, chunks())
+        write_whole(target, chunks())
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert target.read_text() == "old"
 
@@ -45,15 +45,16 @@ def test_a_failure_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path)
 def test_no_folder(tmp_path: Path) -> None:
     target = tmp_path / "missing" / "report.html"
     with pytest.raises(FileError) as caught:
-        write_text(target, ["text"])
+        write_whole(target, [b"text"])
     assert str(caught.value) == (
-        f"{target}: expected a place to write the report to, got 'no such file or directory'; {FIX}"
+        f"{target}: expected a file that can be written, "
+        f"got the system's error 'no such file or directory'; {FIX}"
     )
 
 
 def test_the_target_is_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match="got 'is a directory'"):
-        write_text(tmp_path, ["text"])
+    with pytest.raises(FileError, match="'is a directory'"):
+        write_whole(tmp_path, [b"text"])
     assert list(tmp_path.iterdir()) == []
     assert list(tmp_path.parent.glob("*.part")) == []
 
@@ -73,19 +74,19 @@ def test_no_permission(tmp_path: Path, as_nobody: None, request: pytest.FixtureR
     if os.geteuid() != NOBODY:
         tmp_path.chmod(0o500)
         request.addfinalizer(lambda: tmp_path.chmod(0o700))
-    with pytest.raises(FileError, match="got 'permission denied'"):
-        write_text(target, ["text"])
+    with pytest.raises(FileError, match="'permission denied'"):
+        write_whole(target, [b"text"])
 
 
 FILL_THE_DISK = """
 import resource, sys
 from pathlib import Path
 from seewhy.errors import FileError
-from seewhy.report.atomic import write_text
+from seewhy.files import write_whole
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    write_text(Path(sys.argv[1]), ["x" * 500] * 100)
+    write_whole(Path(sys.argv[1]), [b"x" * 500] * 100)
 except FileError as error:
     print(error)
 """
@@ -96,7 +97,10 @@ def test_no_space(tmp_path: Path) -> None:
     target.write_text("old")
     command = [sys.executable, "-c", FILL_THE_DISK, str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    expected = "a place to write the report to"
-    assert done.stdout == f"{target}: expected {expected}, got 'file too large'; {FIX}\n"
+    expected = "a file that can be written"
+    assert (
+        done.stdout
+        == f"{target}: expected {expected}, got the system's error 'file too large'; {FIX}\n"
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     assert target.read_text() == "old"
