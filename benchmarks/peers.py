@@ -1,0 +1,119 @@
+"""How fast are others? To top-1 maps at input resolution, measured in bare forward passes.
+
+    python -m benchmarks peers
+
+Each peer is used as its README says, is told the right layers, and runs in the memory format in
+which it is the faster. What each returns is compared with seewhy's map before it is timed.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import seewhy
+from benchmarks.cost import BATCHES, bare
+from benchmarks.nets import NETS, SIZE, Net, in_faster_format, pictures
+from benchmarks.timing import race
+
+BARE = "bare"
+Maps = Callable[[], Tensor]  # top-1 maps at input resolution, (B, H, W)
+
+
+def of_seewhy(_: Net, model: nn.Module, images: Tensor) -> Maps:
+    """Raw maps in logits, each checked to add up to its logit."""
+    head = seewhy.find_head(model, images[:2])
+
+    def maps() -> Tensor:
+        return seewhy.explain(model, images, head=head).upsample((SIZE, SIZE))[:, 0]
+
+    return maps
+
+
+def of_torchcam(net: Net, model: nn.Module, images: Tensor) -> Maps:
+    """TorchCAM's CAM, which gives maps on the feature grid; bilinear from there."""
+    from torchcam.methods import CAM
+
+    extractor = CAM(model, net.target, net.classifier)
+
+    @torch.inference_mode()
+    def maps() -> Tensor:
+        scores = model(images)
+        cams: Tensor = extractor(scores.argmax(1).tolist(), scores)[0]
+        return F.interpolate(cams[:, None], (SIZE, SIZE), mode="bilinear")[:, 0]
+
+    return maps
+
+
+def of_grad_cam(method: str) -> Callable[[Net, nn.Module, Tensor], Maps]:
+    """A method of pytorch-grad-cam, by name; it resizes its maps itself."""
+
+    def contender(net: Net, model: nn.Module, images: Tensor) -> Maps:
+        import pytorch_grad_cam
+
+        cam = getattr(pytorch_grad_cam, method)(model, [model.get_submodule(net.target)])
+        return lambda: torch.from_numpy(cam(input_tensor=images, targets=None))
+
+    return contender
+
+
+CONTENDERS: Mapping[str, Callable[[Net, nn.Module, Tensor], Maps]] = {
+    "seewhy": of_seewhy,
+    "TorchCAM CAM": of_torchcam,
+    "pytorch-grad-cam GradCAM": of_grad_cam("GradCAM"),
+    "pytorch-grad-cam HiResCAM": of_grad_cam("HiResCAM"),
+}
+
+
+def measure(net: Net, batch: int, seconds: float) -> str:
+    """Race everyone to the maps of one batch: a line of the Markdown table."""
+    model, images = net.build(), pictures(batch)
+    places = {BARE: in_faster_format(bare, model, images)}
+    for name, contender in CONTENDERS.items():
+        places[name] = in_faster_format(functools.partial(contender, net), model, images)
+    _require_same_maps({name: places[name].contender() for name in CONTENDERS})
+    timings = race({name: place.contender for name, place in places.items()}, seconds=seconds)
+    base = timings.median(BARE)
+    cells = [
+        f"{batch / timings.median(name):.1f} · {timings.median(name) / base:.2f}"
+        for name in CONTENDERS
+    ]
+    return f"| {net.name} | {batch} | {batch / base:.1f} | {' | '.join(cells)} |"
+
+
+def _require_same_maps(maps: Mapping[str, Any]) -> None:
+    """Peers show our map too, but stretched, some without its negative part, or time is wasted."""
+    signed = maps["seewhy"].flatten(1)
+    for name, theirs in maps.items():
+        for picture, other in zip(signed, theirs.flatten(1), strict=True):
+            alike = max(_correlation(picture, other), _correlation(picture.clamp(min=0), other))
+            if not alike > 0.99:
+                raise AssertionError(f"{name} shows something else: correlation {alike:.3f}")
+
+
+def _correlation(first: Tensor, second: Tensor) -> float:
+    return float(torch.corrcoef(torch.stack((first, second.to(first))))[0, 1])
+
+
+def rows(*, quick: bool) -> Iterator[str]:
+    """The Markdown table, line by line as the results come in."""
+    yield f"| network | batch | {BARE} | {' | '.join(CONTENDERS)} |"
+    yield f"| --- | ---: | ---: | {' | '.join(['---:'] * len(CONTENDERS))} |"
+    for net in NETS:
+        for batch in BATCHES:
+            yield measure(net, batch, seconds=3.0 if quick else 30.0)
+
+
+ABOUT = """\
+## Against what people use
+
+To the map of the likeliest class at input resolution: images per second · time in bare forward
+passes. Each peer is given the right layers, runs in the faster of NCHW and channels_last, and shows
+the same map (checked), though not in logits. TorchCAM's map is brought to input resolution with
+`F.interpolate`; pytorch-grad-cam does that itself.
+"""
