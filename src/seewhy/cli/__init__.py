@@ -6,6 +6,7 @@ before a command runs, so that help comes at once.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from seewhy._version import __version__
 from seewhy.cli.demo import demo
 from seewhy.cli.explain import HELP as EXPLAIN_HELP
 from seewhy.cli.explain import explain
-from seewhy.cli.failures import describe
+from seewhy.cli.failures import NO_READER, OK, describe
 from seewhy.cli.inspect import HELP as INSPECT_HELP
 from seewhy.cli.inspect import inspect
 
@@ -44,7 +45,7 @@ def _root(
         print(f"seewhy {__version__}")
     elif context.invoked_subcommand is None:
         context.get_help()  # rich prints it; older versions of typer return it
-    return 0
+    return OK
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit code: 0, 1 if a picture failed or a map does not add up, 2 for bad use, 130 after
-        Ctrl-C.
+        Ctrl-C, 141 where nobody reads on.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     is_debug = "--debug" in arguments
@@ -64,16 +65,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             if not is_debug:
                 warnings.simplefilter("ignore")  # other libraries' notes are not for this user
-            code = typer.main.get_command(app).main(
-                arguments, prog_name="seewhy", standalone_mode=False
-            )
+            code = _run(arguments)
             sys.stdout.flush()
+    except BrokenPipeError:  # who read our answers wants no more of them
+        _drop_stdout_if_broken()
+        return NO_READER
     except (Exception, KeyboardInterrupt) as problem:
         if is_debug:
             raise
         line, code = describe(problem)
+        _drop_stdout_if_broken()
         print(f"seewhy: {line}", file=sys.stderr)
-    return int(code or 0)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    """Parse and run; typer's own `main` would handle errors and Ctrl-C in its own many lines."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("seewhy", arguments) as context:
+            return int(command.invoke(context) or OK)
+    except typer.Exit as done:  # after --help
+        return done.exit_code
 
 
 def _survive_any_text() -> None:
@@ -81,3 +94,11 @@ def _survive_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_stdout_if_broken() -> None:
+    """Let go of what a full disk would not take, for Python would try again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

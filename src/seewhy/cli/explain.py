@@ -47,6 +47,7 @@ def explain(
     ] = options.DEFAULT_MODEL,
     weights: options.Weights = None,
     class_names: options.ClassNames = None,
+    num_classes: options.NumClasses = None,
     classes: Annotated[
         str, typer.Option(metavar="WHICH", help="predicted, top5, all, or ids and names: 281,lynx.")
     ] = "predicted",
@@ -89,6 +90,7 @@ def explain(
         model,
         weights=weights,
         class_names=class_names,
+        num_classes=num_classes,
         size=size,
         mean=mean,
         std=std,

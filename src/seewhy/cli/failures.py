@@ -5,7 +5,7 @@ from __future__ import annotations
 from seewhy.cli.text import plain
 from seewhy.errors import SeewhyError
 
-OK, FAILED, BAD_USE, INTERRUPTED = 0, 1, 2, 130
+OK, FAILED, BAD_USE, INTERRUPTED, NO_READER = 0, 1, 2, 130, 141
 
 
 def describe(problem: BaseException) -> tuple[str, int]:
@@ -19,7 +19,7 @@ def _line(problem: BaseException) -> str:
     if isinstance(problem, SeewhyError):
         return str(problem)
     if hasattr(problem, "format_message"):  # typer's, of whichever version
-        message = str(problem.format_message()).strip().rstrip(".")
+        message = str(problem.format_message()).strip().rstrip(".").replace("Value error, ", "")
         return f"{message}; see --help for what can be passed"
     if isinstance(problem, MemoryError) or type(problem).__name__ == "OutOfMemoryError":
         return "out of memory; pass a smaller --batch-size, or smaller pictures"

@@ -56,6 +56,7 @@ def inspect(
     model: Annotated[str, typer.Argument(metavar="MODEL", help=options.MODEL_HELP)],
     weights: options.Weights = None,
     class_names: options.ClassNames = None,
+    num_classes: options.NumClasses = None,
     picture: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Check the maps on it too; else on one of the demo's."),
@@ -79,6 +80,7 @@ def inspect(
         model,
         weights=weights,
         class_names=class_names,
+        num_classes=num_classes,
         size=size,
         mean=mean,
         std=std,

@@ -31,12 +31,9 @@ class Lines:
 
     def of(self, answers: Sequence[Answer], *, top: int | None = None) -> Iterator[str]:
         """Yield a line for each picture and class, at most `top` classes a picture."""
-        rows = [
-            _cells(answer, entry)
-            for answer in answers
-            if not answer.error
-            for entry in answer.classes[:top]
-        ]
+        entries = [(each, entry) for each in answers for entry in each.classes[:top]]
+        digits = decimals(*(value for _, entry in entries for value in _numbers(entry)))
+        rows = [_cells(answer, entry, digits) for answer, entry in entries]
         for row in rows:
             self._columns = [max(columns(c), w) for c, w in zip(row, self._columns, strict=True)]
         return map(self._line, rows)
@@ -65,9 +62,12 @@ class Lines:
         return path, min(name, max(room - path, _NARROWEST))
 
 
-def _cells(answer: Answer, entry: ClassEvidence) -> Cells:
-    digits = decimals(entry.logit, entry.evidence, entry.bias)
-    numbers = (f"{value:z.{digits}f}" for value in (entry.logit, entry.evidence, entry.bias))
+def _numbers(entry: ClassEvidence) -> tuple[float, float, float]:
+    return entry.logit, entry.evidence, entry.bias
+
+
+def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
+    numbers = (f"{value:z.{digits}f}" for value in _numbers(entry))
     return (
         plain(answer.name),
         plain(entry.name),

@@ -34,6 +34,10 @@ ClassNames = Annotated[
     Path | None,
     _option(_MODEL, "--class-names", metavar="FILE", help="Names of the classes, one a line."),
 ]
+NumClasses = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Where --weights has others.", rich_help_panel=_MODEL),
+]
 Size = Annotated[
     str | None, _option(_INPUT, "--size", metavar="PIXELS", help="224, or 320x240 (width first).")
 ]
@@ -69,6 +73,7 @@ def load(
     *,
     weights: Path | None = None,
     class_names: Path | None = None,
+    num_classes: int | None = None,
     size: str | None = None,
     mean: str | None = None,
     std: str | None = None,
@@ -84,6 +89,7 @@ def load(
         spec,
         weights=weights,
         class_names=class_names,
+        num_classes=num_classes,
         size=None if size is None else _size(size),
         mean=None if mean is None else _numbers("--mean", mean),
         std=None if std is None else _numbers("--std", std),

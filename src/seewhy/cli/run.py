@@ -79,7 +79,9 @@ def _conclude(question: Question, wish: Wish, done: Sequence[Answer]) -> list[Pa
 def _verdict(done: Sequence[Answer]) -> int:
     failed = [each.error for each in done if each.error]
     inexact = [each for each in done if not each.is_exact]
-    if failed:
+    if failed and len(done) == 1:
+        _say(f"seewhy: {failed[0]}")
+    elif failed:
         _say(f"{len(failed)} of {len(done)} pictures failed:")
         for line in failed:
             _say(f"  {line}")

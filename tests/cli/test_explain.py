@@ -1,0 +1,247 @@
+"""`seewhy explain`, through the entry point, with a small network of one's own."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from tests.cli.materials import make_network, photo
+
+from seewhy import explain
+from seewhy.cli import main
+from seewhy.preprocess import Preprocess
+
+NET = ("--model", "nets.py:make", "--size", "32")
+
+
+def asked(capsys: pytest.CaptureFixture[str], *typed: str, code: int = 0) -> str:
+    """What stdout says when this is typed; nothing may be on stderr."""
+    assert main(["explain", *typed, *NET]) == code
+    said = capsys.readouterr()
+    assert not said.err
+    return said.out
+
+
+def document(capsys: pytest.CaptureFixture[str], *typed: str, code: int = 0) -> dict[str, Any]:
+    assert main(["explain", *typed, *NET, "--json"]) == code
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def pixels(path: Path) -> NDArray[np.int_]:
+    with Image.open(path) as image:
+        return np.asarray(image, dtype=int)
+
+
+def test_a_line_says_how_the_logit_adds_up(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = asked(capsys, "good.jpg", "--class-names", "names.txt")
+    network = make_network()
+    truth = explain(network, str(here / "good.jpg"), preprocess=Preprocess(size=(32, 32)))
+    logit, evidence, bias = (float(x) for x in (truth.target, truth.evidence, truth.bias))
+    assert int(truth.classes) == 1
+    assert line.startswith(
+        f"good.jpg   dog {100 * float(truth.probabilities.max()):.1f} %   logit "
+    )
+    assert f"logit {logit:.3f} = evidence {evidence:.3f} + bias {bias:.3f}   adds up " in line
+    assert line.count("\n") == 1
+
+
+def test_lines_are_aligned_and_in_order(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = asked(
+        capsys, "turned.jpg", "dot.png", "--class-names", "names.txt", "--classes", "top2"
+    ).splitlines()
+    assert [line.split()[0] for line in lines] == ["dot.png"] * 2 + ["turned.jpg"] * 2
+    for mark in ("   logit ", " = evidence ", " + bias ", "   adds up "):
+        assert len({line.index(mark) for line in lines}) == 1, mark
+
+
+def test_classes_may_be_numbers_names_and_names_with_commas(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    names = tmp_path / "names.txt"
+    names.write_text("crane, bird\ncrane, machine\ncat\n", encoding="utf-8")
+    given = ("good.jpg", "--class-names", str(names), "--classes")
+
+    def ids(classes: str) -> list[int]:
+        found = document(capsys, *given, classes)["results"][0]["classes"]
+        return [entry["id"] for entry in found]
+
+    assert ids("crane, machine") == [1]
+    assert ids("2, 0,cat") == [2, 0]
+    assert sorted(ids("all")) == [0, 1, 2]
+    assert len(ids("top2")) == 2
+
+
+def test_json_is_one_document_of_the_promised_shape(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = document(capsys, "good.jpg", "letter.jpg", "--classes", "all", code=1)
+    assert list(found) == ["version", "model", "results"]
+    assert (found["version"], found["model"]) == (1, "nets.py:make")
+    good, bad = found["results"]
+    assert list(good) == list(bad) == ["path", "size", "classes", "files", "error"]
+    assert (good["path"], good["size"], good["files"], good["error"]) == (
+        "good.jpg",
+        [48, 40],
+        [],
+        None,
+    )
+    assert (bad["path"], bad["size"], bad["classes"], bad["files"]) == ("letter.jpg", None, [], [])
+    assert bad["error"].startswith("letter.jpg: expected a picture, got text")
+    for entry in good["classes"]:
+        assert list(entry) == [
+            "id",
+            "name",
+            "probability",
+            "logit",
+            "evidence",
+            "bias",
+            "certificate",
+        ]
+        assert math.isclose(entry["evidence"] + entry["bias"], entry["logit"], abs_tol=1e-6)
+    assert math.isclose(sum(entry["probability"] for entry in good["classes"]), 1, abs_tol=1e-6)
+
+
+def test_against_explains_the_margin(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plain = document(capsys, "good.jpg", "--classes", "all")["results"][0]["classes"]
+    logits = {entry["id"]: entry["logit"] for entry in plain}
+    (margin,) = document(capsys, "good.jpg", "--classes", "1", "--against", "2")["results"][0][
+        "classes"
+    ]
+    assert math.isclose(margin["logit"], logits[1] - logits[2], abs_tol=1e-6)
+    assert "   margin " in asked(capsys, "good.jpg", "--against", "others")
+
+
+def test_a_broken_picture_stops_nothing_and_is_listed_at_the_end(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["explain", "mixed", *NET]) == 1
+    said = capsys.readouterr()
+    assert [line.split()[0] for line in said.out.splitlines()] == ["0.png", "2.png"]
+    assert said.err == (
+        "1 of 3 pictures failed:\n"
+        "  mixed/1.png: expected a picture, got text that begins 'no picture'; "
+        "check where it came from\n"
+    )
+
+
+@pytest.mark.parametrize("batch_size", ["1", "2", "64"])
+def test_results_do_not_depend_on_the_batch(
+    here: Path, capsys: pytest.CaptureFixture[str], batch_size: str
+) -> None:
+    usual = document(capsys, "*.jpg", "mixed", code=1)["results"]
+    other = document(capsys, "*.jpg", "mixed", "--batch-size", batch_size, code=1)["results"]
+    assert [each["path"] for each in usual] == [each["path"] for each in other]
+    assert len(usual) > 8
+    for one, two in zip(usual, other, strict=True):
+        assert one["error"] == two["error"]
+        for a, b in zip(one["classes"], two["classes"], strict=True):
+            assert a["id"] == b["id"]
+            assert math.isclose(a["logit"], b["logit"], rel_tol=1e-5, abs_tol=1e-6)
+
+
+def test_out_gets_an_overlay_a_class_and_a_contact_sheet(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "maps"
+    typed = ("good.jpg", "alpha.png", "--class-names", "names.txt", "--classes", "top2")
+    found = document(capsys, *typed, "--out", str(out))["results"]
+    files = {Path(file).name for each in found for file in each["files"]}
+    assert len(files) == 4
+    assert {f.name for f in out.iterdir()} == files | {"contact-sheet.png"}
+    assert "good.1-dog.jpg" in files
+    assert all(name.startswith("alpha.") for name in files if name.endswith(".png"))
+    assert pixels(out / "good.1-dog.jpg").shape == (40, 48, 3)
+
+
+def test_html_writes_a_report_with_the_failures_in_it(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    typed = ["explain", "mixed", *NET, "--html", "--out", str(tmp_path), "--classes", "all"]
+    assert main(typed) == 1
+    said = capsys.readouterr()
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 2
+    assert "0.png" in page
+    assert "text that begins" in page
+    assert f"wrote {tmp_path / 'report.html'}\n" in said.err
+
+
+def test_the_same_bytes_each_run(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def once(name: str) -> dict[str, bytes]:
+        out = tmp_path / name
+        main(["explain", "*.jpg", "*.png", *NET, "--html", "--out", str(out)])
+        return {file.name: file.read_bytes() for file in out.iterdir()}
+
+    first, second = once("first"), once("second")
+    assert len(first) > 8
+    assert first == second
+
+
+def test_the_hottest_spot_of_an_overlay_is_where_the_evidence_is(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A network that counts white: the white corner has to be coloured, the dark rest not."""
+    (tmp_path / "white.py").write_text(
+        "from torch import nn\n"
+        "def make():\n"
+        "    net = nn.Sequential(nn.AvgPool2d(4), nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1),\n"
+        "                        nn.Flatten(), nn.Linear(2, 2))\n"
+        "    for p in net.parameters(): nn.init.eye_(p) if p.ndim == 2 else nn.init.ones_(p)\n"
+        "    return net\n"
+    )
+    picture = Image.new("RGB", (64, 64), (30, 30, 30))
+    picture.paste((200, 200, 200), (40, 8, 56, 24))
+    picture.save(tmp_path / "spot.png")
+    spot, out = str(tmp_path / "spot.png"), tmp_path / "out"
+    model = ("--model", f"{tmp_path}/white.py:make", "--size", "64", "--crop", "1")
+    scale = ("--mean", "0.5,0.5,0.5", "--std", "1,1,1")
+    assert main(["explain", spot, *model, *scale, "--classes", "0", "--out", str(out)]) == 0
+    change = np.abs(pixels(out / "spot.0.png") - pixels(tmp_path / "spot.png")).sum(2)
+    assert change[16, 48] > 50
+    assert change[50, 10] == change[16, 10] == change[50, 48] == 0
+
+
+def test_a_map_that_does_not_add_up_fails(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A network whose head changes with its input: no map of it can be exact."""
+    (tmp_path / "fickle.py").write_text(
+        "import torch\nfrom torch import nn\n"
+        "class Fickle(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        torch.manual_seed(0)\n"
+        "        self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 3)\n"
+        "    def forward(self, x):\n"
+        "        y = self.fc(self.conv(x).mean((2, 3)))\n"
+        "        return y + 1 if float(x.max()) == float(x.min()) else y\n"
+    )
+    Image.new("RGB", (40, 40), "white").save(tmp_path / "flat.png")
+    photo().save(tmp_path / "photo.png")
+    model = ("--model", f"{tmp_path}/fickle.py:Fickle", "--size", "32", "--batch-size", "1")
+    code = main(["explain", str(tmp_path), *model, "--mean", "0,0,0", "--std", "1,1,1"])
+    said = capsys.readouterr()
+    assert code == 1
+    assert "flat.png" in said.out
+    assert "DOES NOT ADD UP: off by" in said.out
+    assert said.err == "1 of 2 pictures have maps that do not add up\n"
+
+
+def test_the_model_may_be_on_another_device_type(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    (a,) = document(capsys, "good.jpg", "--device", "cpu")["results"][0]["classes"]
+    (b,) = document(capsys, "good.jpg", "--device", "cuda")["results"][0]["classes"]
+    assert math.isclose(a["logit"], b["logit"], abs_tol=1e-4)

@@ -1,0 +1,62 @@
+"""`seewhy inspect`, through the entry point."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from seewhy.cli import main
+
+NET = ("nets.py:make", "--size", "32")
+
+
+def test_it_tells_the_head_and_how_well_it_holds(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", *NET, "--picture", "good.jpg", "--class-names", "names.txt"]) == 0
+    facts = dict(
+        line.split("   ", 1) for line in capsys.readouterr().out.splitlines() if "   " in line
+    )
+    facts = {name.strip(): fact.strip() for name, fact in facts.items()}
+    assert list(facts) == ["model", "head", "path", "features", "input", "noise", "good.jpg"]
+    assert facts["model"] == "nets.py:make, 3 classes, on cpu"
+    assert facts["head"] == "linear: average pooling, then linear layers; maps are exact"
+    assert facts["features"] == "8 channels on a grid of 8 x 8, from the output of 1"
+    assert facts["input"] == "32 x 32 pixels, crop 0.875, bicubic"
+    assert facts["noise"].startswith("adds up ")
+    assert facts["good.jpg"].startswith("dog 37.2 %   adds up ")
+
+
+def test_it_takes_a_photograph_of_its_own(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("skimage")
+    assert main(["inspect", *NET]) == 0
+    assert "\nchelsea.png   " in capsys.readouterr().out
+
+
+def test_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", *NET, "--picture", "good.jpg", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert list(found) == ["version", "model", "head", "checks", "error"]
+    assert found["head"] == {
+        "kind": "linear",
+        "activation": None,
+        "path": found["head"]["path"],
+        "classes": 3,
+        "channels": 8,
+        "grid": [8, 8],
+        "features": "the output of 1",
+    }
+    assert [check["on"] for check in found["checks"]] == ["noise", "good.jpg"]
+    assert all(check["certificate"] <= check["tolerance"] for check in found["checks"])
+    assert found["error"] is None
+
+
+def test_a_refusal_in_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "nets.py:max_pooling", "--size", "32", "--json"]) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert found["head"] is None
+    assert "uses max pooling" in found["error"]
+    assert not said.err
