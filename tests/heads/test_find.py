@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.nets import Head, Net
+from tests.nets import Attending, Head, Net
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -278,6 +278,47 @@ REFUSED: dict[str, tuple[Head, str]] = {
         lambda n, h: n.fc2(pooled(h).repeat(1, 5).view(-1, 5, 8).mean(2)),
         "pools no positions",
     ),
+    "products of channels": (
+        lambda n, h: n.fc((h.flatten(2) @ h.flatten(2).transpose(1, 2)).mean(2)),
+        "averages over channels",
+    ),
+    "a view that mixes channels and positions": (
+        lambda n, h: n.fc(h.view(-1, 64, 8).mean(1)),
+        "averages over channels",
+    ),
+    "channels, with one weight a position": (
+        lambda n, h: n.fc(h.flatten(2)[:, :, :8].mean(1)),
+        "averages over channels",
+    ),
+    "channels and rows": (lambda n, h: n.fc(h.mean(1).mean(1)), "averages over channels"),
+    "channels of tokens": (
+        lambda n, h: n.by_position(F.gelu(n.fc(h.flatten(2).transpose(1, 2))).mean(2)),
+        "averages over channels",
+    ),
+    "channels of tokens, after a norm": (
+        lambda n, h: n.by_position(n.layer_norm(h.flatten(2).transpose(1, 2)).mean(2)),
+        "averages over channels",
+    ),
+    "distances to prototypes": (
+        lambda n, h: -(pooled(h)[:, None] - n.fc.weight).pow(2).sum(-1),
+        "pools no positions",
+    ),
+    "a grid made of a vector": (
+        lambda n, h: n.fc(F.relu(pooled(h).repeat(1, 8)).view(-1, 8, 8).mean(2)),
+        "pools no positions",
+    ),
+    "columns": (
+        lambda n, h: n.fc(F.relu(h.mean(2) - 0.1).mean(2)),
+        "pools 8 tokens whose places in the picture are not known",
+    ),
+    "the strongest tokens": (
+        lambda n, h: n.fc(
+            h.flatten(2)
+            .gather(2, h.flatten(2).mean(1, True).topk(16, 2).indices.expand(-1, 8, -1))
+            .mean(2)
+        ),
+        "pools 16 tokens whose places in the picture are not known",
+    ),
     "joined vectors": (
         lambda n, h: torch.cat([n.fc(pooled(h)), n.one(pooled(h))], 1),
         "joins several vectors",
@@ -333,6 +374,27 @@ def test_grids_of_one_and_three_dimensions(
 ) -> None:
     head = find_head(Net(lambda n, h: n.fc(pool(h)), dimensions), torch.randn(2, 3, *size))
     assert (head.kind, head.grid, head.channels, head.num_classes) == ("linear", size, 8, 5)
+
+
+@pytest.mark.parametrize("patches", ["convolution", "unfold", "blocks"])
+@pytest.mark.parametrize("size", [(32, 32), (16, 64), (64, 16)])
+def test_tokens_lie_on_the_grid_of_their_patches(patches: str, size: tuple[int, int]) -> None:
+    """64 tokens of width 64 in 4 heads: an attention layer's (4, 16) is not the tokens' grid."""
+    head = find_head(Attending(patches), torch.randn(2, 3, *size))
+    assert head.grid == (size[0] // 4, size[1] // 4)
+
+
+def test_a_transposed_view_before_the_pooling_does_not_transpose_the_map() -> None:
+    net = Net(lambda n, h: n.fc(h.transpose(2, 3).flatten(2).mean(2)))
+    assert find_head(net, torch.randn(2, 3, 8, 10)).grid == (8, 10)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_grid_that_was_flattened_is_read_before_that(batch: int) -> None:
+    net = Net(lambda n, h: n.fc(h.flatten(2).mean(2))).eval()
+    head = find_head(net, torch.randn(batch, 3, 8, 8))
+    for size in [(8, 8), (4, 16), (16, 4), (5, 7)]:
+        assert explain(net, torch.randn(3, 3, *size), head=head).maps.shape == (3, 1, *size)
 
 
 def test_describes_itself() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -207,34 +208,36 @@ def _logit_tap(trace: Trace, logits: int, path: Path, activation: str | None) ->
 
 
 def _feature_tap(trace: Trace, reading: Reading, batch: int) -> tuple[Tap, Layout, int]:
-    """The best place to pick the features up: a module's, on a grid, near the pooling."""
+    """The best place to pick the features up: a module's, on a grid, where nothing overwrites it.
+
+    Of equals the farthest from the pooling: a transposed view on the way is not the picture's grid.
+    """
     assert reading.pooling is not None
-    places = [
-        (tap, layout, number)
-        for number, layout in layouts(trace, reading.pooling, batch)
-        for tap in _taps(trace, number)
-    ]
+    values = list(layouts(trace, reading.pooling, batch))
+    places = [(tap, layout, n) for n, layout in reversed(values) for tap in _taps(trace, n)]
     if not places:
         raise Refusal("pools features that cannot be picked up (inside a scripted module?)")
 
-    example = next(trace.shape(n) for n in sorted(trace.from_input))
-    if len(example) < 4 and any(layout.tokens for _, layout, _ in places):
+    def cost(place: tuple[Tap, Layout, int]) -> tuple[bool, bool, bool]:
+        tap, layout, _ = place
+        return tap.site.kind == "function", len(layout.spatial) < 2, tap.copy
+
+    tap, layout, number = min(places, key=cost)
+    is_picture = len(trace.shape(min(trace.from_input))) == 4
+    if len(layout.spatial) < 2 and is_picture:
+        layout = _on_grid(trace, layout, number, batch)
+    elif layout.tokens:
         raise Refusal("pools only a part of the sequence")
-    tap, layout, number = min(
-        places,
-        key=lambda place: (place[0].site.kind == "function", place[1].axes.count("space") < 2),
-    )
-    return tap, _with_grid(trace, layout, number, batch), number
+    return tap, layout, number
 
 
-def _with_grid(trace: Trace, layout: Layout, number: int, batch: int) -> Layout:
+def _on_grid(trace: Trace, layout: Layout, number: int, batch: int) -> Layout:
     """Give a token sequence of a picture its two dimensions back."""
-    example = next(trace.shape(n) for n in sorted(trace.from_input))
-    if layout.axes.count("space") > 1 or len(example) < 4:
-        return layout
     tokens = layout.read(trace.tensors[number]).shape[2]
     grid = token_grid(trace, number, tokens, batch)
-    return layout if grid is None else Layout(layout.axes, layout.tokens, grid)
+    if grid is None:
+        raise Refusal(f"pools {tokens} tokens whose places in the picture are not known")
+    return replace(layout, grid=grid)
 
 
 def _taps(trace: Trace, number: int) -> list[Tap]:

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seewhy.heads.pooling import Pooling
+from seewhy.heads.positions import require_no_channels
 from seewhy.heads.refusals import Refusal
 from seewhy.observe import Operation, Trace, Value
 
@@ -35,6 +36,11 @@ class Layout:
     axes: tuple[str, ...]
     tokens: tuple[int, int | None] | None = None
     grid: tuple[int, ...] | None = None
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """The axes that positions lie along."""
+        return tuple(axis for axis, label in enumerate(self.axes) if label == SPACE)
 
     def read(self, tensor: Tensor) -> Float[Tensor, "batch channel *spatial"]:
         """The feature maps as (B, K, *S): a view wherever memory allows."""
@@ -70,9 +76,8 @@ def layouts(trace: Trace, pooling: Pooling, batch: int) -> Iterator[tuple[int, L
     """
     number = pooling.features
     layout: Layout | None = _pooled_layout(trace.shape(number), pooling.axes, batch)
-    if layout is not None and _pools_channels(trace, number, layout):
-        raise Refusal("averages over channels and pools no positions")
     while layout is not None:
+        require_no_channels(trace, number, layout.spatial)
         yield number, layout
         operation = trace.producers[number]
         if operation is None or not operation.args or not isinstance(operation.args[0], Value):
@@ -83,19 +88,40 @@ def layouts(trace: Trace, pooling: Pooling, batch: int) -> Iterator[tuple[int, L
 
 
 def token_grid(trace: Trace, number: int, tokens: int, batch: int) -> tuple[int, int] | None:
-    """The grid that a token sequence came from: of the last tensor that still shows it.
+    """The grid that a token sequence of a picture came from, in the picture's proportions.
 
-    Falls back to a square; None if there is none.
+    It is that of an earlier tensor that still shows it; or, where patches were cut out by
+    `unfold`, which shows none, the one that fits. None if there is none.
     """
-    for earlier in range(number - 1, -1, -1):
-        if earlier in trace.from_input:
-            shape = trace.shape(earlier)
-            if len(shape) == 4 and shape[0] == batch:
-                for pair in (shape[2:], shape[1:3]):
-                    if math.prod(pair) == tokens and 1 not in pair:
-                        return pair[0], pair[1]
-    side = math.isqrt(tokens)
-    return (side, side) if side * side == tokens else None
+    picture = trace.shape(min(trace.from_input))
+    height, width = picture[1:3] if picture[3] <= 4 < picture[1] else picture[2:4]
+
+    def distortion(pair: tuple[int, ...]) -> float:
+        return abs(math.log(pair[0] * width / (pair[1] * height)))
+
+    earlier = [n for n in sorted(trace.from_input, reverse=True) if n < number]
+    shapes = [trace.shape(n) for n in earlier]
+    seen = [
+        (shape[axis], shape[axis + 1])
+        for shape in shapes
+        if len(shape) >= 4 and shape[0] == batch
+        for axis in (2, 1)
+        if math.prod(shape[axis : axis + 2]) == tokens and 1 not in shape[axis : axis + 2]
+    ]
+    high = max(1, round(math.sqrt(tokens * height / width)))
+    if tokens % high == 0 and any(_is_unfold(trace.producers[n]) for n in earlier):
+        seen.append((high, tokens // high))
+    best = min(seen, key=distortion, default=None)
+    return best if best and distortion(best) <= _DISTORTION else None
+
+
+# Strides may differ between the axes, by a factor of two at most; (heads, width) of an attention
+# layer may multiply to the number of tokens, too.
+_DISTORTION = math.log(2.01)
+
+
+def _is_unfold(operation: Operation | None) -> bool:
+    return operation is not None and operation.name == "im2col"
 
 
 def _pooled_layout(shape: tuple[int, ...], axes: tuple[int, ...], batch: int) -> Layout | None:
@@ -149,10 +175,11 @@ def _unviewed(
 ) -> tuple[str, ...] | None:
     """The labels of a view's operand: axes that were merged into a spatial one are spatial."""
     labels: list[str] = []
+    one_picture = axes[0] == BATCH and result[0] == 1
     remaining = [(extent, label) for extent, label in zip(result, axes, strict=True) if extent > 1]
     for extent in source:
         if extent == 1:
-            labels.append(UNIT)
+            labels.append(BATCH if one_picture and not labels else UNIT)
         elif remaining and remaining[0][0] == extent:
             labels.append(remaining.pop(0)[1])
         elif remaining and remaining[0][1] == SPACE and remaining[0][0] % extent == 0:
@@ -190,44 +217,3 @@ def _unsliced(layout: Layout, operation: Operation) -> Layout | None:
         return None
     bounded = stop if stop is not None and stop < 2**31 else None
     return replace(layout, tokens=(start or 0, bounded))
-
-
-# The axis that holds the channels in the result of operations that know which it is.
-_CHANNEL_AXIS = {
-    "convolution": 1,
-    "native_batch_norm": 1,
-    "_native_batch_norm_legit_no_training": 1,
-    "cudnn_batch_norm": 1,
-    "native_group_norm": 1,
-    "native_layer_norm": -1,
-}
-_ELEMENTWISE = frozenset(
-    ("relu gelu silu hardswish hardtanh leaky_relu elu tanh sigmoid mish add mul sub div").split()
-)
-
-
-def _pools_channels(trace: Trace, number: int, layout: Layout) -> bool:
-    """Whether an operation before the pooling treats a pooled axis as channels.
-
-    Looked for through element-wise operations; where none tells, the answer is no.
-    """
-    operation = trace.producers[number]
-    while operation is not None:
-        if operation.name in _CHANNEL_AXIS:
-            if operation.name == "native_layer_norm" and len(operation.args[1]) != 1:
-                return False
-            return layout.axes[_CHANNEL_AXIS[operation.name]] == SPACE
-        sources = [
-            n
-            for n in operation.inputs()
-            if n in trace.from_input and len(trace.shape(n)) == len(trace.shape(number))
-        ]
-        if not sources:
-            return False
-        climbed: Layout | None = layout
-        if operation.name not in _ELEMENTWISE and operation.name != "slice":
-            climbed = _climb(operation, trace.shape(sources[0]), trace.shape(number), layout)
-        if climbed is None:
-            return False
-        number, layout, operation = sources[0], climbed, trace.producers[sources[0]]
-    return False

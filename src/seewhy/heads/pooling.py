@@ -51,46 +51,6 @@ def find_pooling(trace: Trace, operation: Operation, batch: int) -> Pooling | No
     return Pooling(features, axes, "sum" if operation.name == "sum" else "mean")
 
 
-def require_positions(trace: Trace, pooling: Pooling, batch: int) -> None:
-    """Refuse what adds up like a pooling over positions and is none.
-
-    A sum over channels, of a product of vectors for instance, fits every formula; and a sum of
-    features times weights that a softmax gave them is attention.
-    """
-    factors = _inputs(trace, _origin(trace, pooling.features))
-    origins = [trace.shape(_origin(trace, factor)) for factor in factors]
-    if origins and all(len(extents(shape, batch)) <= 1 for shape in origins):
-        raise Refusal("adds up vectors and pools no positions")
-    if pooling.kind == "sum" and _is_attention(trace, pooling, factors):
-        raise Refusal("pools by weights that depend on the picture (attention pooling)")
-
-
-def _inputs(trace: Trace, number: int) -> list[int]:
-    """The values that depend on the picture and that a value is computed from."""
-    operation = trace.producers[number]
-    return [] if operation is None else [n for n in operation.inputs() if n in trace.from_input]
-
-
-def _origin(trace: Trace, number: int) -> int:
-    """The value that this one is a view or a copy of."""
-    operation = trace.producers[number]
-    while operation is not None and operation.name in SILENT and _inputs(trace, number):
-        number = _inputs(trace, number)[0]
-        operation = trace.producers[number]
-    return number
-
-
-def _is_attention(trace: Trace, pooling: Pooling, factors: list[int]) -> bool:
-    """Whether the operand is features times one weight for each position."""
-    shape = trace.shape(pooling.features)
-    kept = [axis for axis in range(1, len(shape)) if axis not in pooling.axes]
-    weights = [trace.shape(n) for n in factors if len(trace.shape(n)) == len(shape)]
-    return len(factors) == 2 and any(
-        all(w[axis] == 1 for axis in kept) and any(w[axis] > 1 for axis in pooling.axes)
-        for w in weights
-    )
-
-
 def extents(shape: tuple[int, ...], batch: int) -> list[int]:
     """The extents of a value's axes, without the batch and without axes of extent one."""
     extents = [extent for extent in shape if extent != 1]

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seewhy.heads.affine import KINDS, Computed, Parameter, Step
-from seewhy.heads.pooling import SILENT, Pooling, extents, find_pooling, require_positions
+from seewhy.heads.pooling import SILENT, Pooling, extents, find_pooling
+from seewhy.heads.positions import require_positions
 from seewhy.heads.refusals import Refusal, reason
 from seewhy.observe import Operation, Trace, Value
 
