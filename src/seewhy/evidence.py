@@ -42,9 +42,8 @@ def pooled(
 
 def evidence_maps(rows: Rows, features: Features) -> Maps:
     """`M[b, c, s] = sum_k rows[b, c, k] F[b, k, s]`: raw, signed, in logits, shape (B, C', *S)."""
-    flat = features.flatten(2)
-    maps: Tensor = torch.matmul(rows, flat).unflatten(2, features.shape[2:])
-    return maps
+    maps = torch.matmul(rows, features.flatten(2))
+    return maps.view(*maps.shape[:2], *features.shape[2:])
 
 
 def total_evidence(maps: Maps) -> PerClass:
@@ -55,7 +54,7 @@ def total_evidence(maps: Maps) -> PerClass:
 def logit_scale(logits: Float[Tensor, "batch all_classes"]) -> Float[Tensor, "batch 1"]:
     """The scale of each picture's logits: the largest magnitude, or 1 where all are zero."""
     scale = logits.abs().amax(1, keepdim=True)
-    return torch.where(scale == 0, 1.0, scale)
+    return scale + (scale == 0)
 
 
 def certificate(

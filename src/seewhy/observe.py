@@ -168,7 +168,7 @@ def follow(tree: Any, path: Path) -> Any:
 @contextlib.contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
     """Switch the model to evaluation, and every module back to what it was afterwards."""
-    training = [module for module in model.modules() if module.training]
+    training = [module for module in _every_module(model) if module.training]
     try:
         for module in training:
             module.training = False
@@ -176,6 +176,18 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def _every_module(model: nn.Module) -> list[nn.Module]:
+    """What `model.modules()` gives, some more than once, in a fifth of the time: once per batch."""
+    every = [model]
+    entered: set[nn.Module] = set()
+    for module in every:
+        children = module._modules  # noqa: SLF001  (what takes the time is the way around it)
+        if children and module not in entered:
+            entered.add(module)
+            every.extend(child for child in children.values() if child is not None)
+    return every
 
 
 class _Operations(TorchDispatchMode):

@@ -123,10 +123,13 @@ def rows_of_classes(
         width = run(steps, pooled[:1], model)[-1].shape[1]
         return pull_back(steps, F.one_hot(classes, width).to(pooled.dtype), model, pooled)
     weight, bias = (evaluate(weight, model) for weight in steps[-1].weights)
-    rows = _wide(weight[classes].flatten(2)).to(pooled.dtype)
+    rows = _wide(F.embedding(classes, weight.flatten(1))).to(pooled.dtype)
+    own = pooled.new_zeros(classes.shape) if bias is None else _wide(bias.take(classes))
+    own = own.to(pooled.dtype)
+    if len(steps) == 1:  # most heads: do no more than this for every batch
+        return rows, own
     rest, offset = pull_back(steps[:-1], rows, model, pooled, slot=steps[-1].inputs[0])
-    own = pooled.new_zeros(classes.shape) if bias is None else _wide(bias[classes])
-    return rest, own.to(pooled.dtype) + offset
+    return rest, own + offset
 
 
 def pull_back(
