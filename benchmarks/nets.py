@@ -8,10 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from tests.peers import register_torchvision_schemas
 from torch import Tensor, nn
 
 from benchmarks.timing import Contender, race
 from benchmarks.zoo import calibrate
+
+register_torchvision_schemas()  # before a peer imports torchvision
 
 SIZE = 224
 FORMATS = {"channels_last": torch.channels_last, "NCHW": torch.contiguous_format}
@@ -36,9 +39,6 @@ class Net:
 
 def _random(name: str) -> nn.Module:
     """A network of torchvision: random weights, whose speed is that of trained ones."""
-    from tests.peers import register_torchvision_schemas
-
-    register_torchvision_schemas()
     import torchvision
 
     torch.manual_seed(0)
