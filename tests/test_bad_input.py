@@ -22,9 +22,6 @@ NET = ("--model", "nets.py:make", "--size", "32")
 GOOD = ("explain", "good.jpg", *NET)
 NAMED = (*GOOD, "--class-names", "names.txt")
 SEE_HELP = "; see --help for what can be passed"
-NO_HEAD = (
-    "; exact maps need average pooling, then nothing but linear layers: give the model such a head"
-)
 FORMS = (
     "efficientnet-lite0, efficientnet-lite1, efficientnet-lite2, timm:NAME, torchvision:NAME, "
     "hf:NAME, package.module:function or file.py:function"
@@ -206,8 +203,7 @@ CASES = {
     ),
     "nothing useful": net(
         "nets.py:Useless",
-        "Useless: expected a head of kind linear, class-maps, normalised, got no floating-point "
-        f"output of shape (B, C){NO_HEAD}",
+        "Useless: expected a head of kind linear, class-maps, normalised, got ...",
     ),
     "takes grey": net(
         "nets.py:Grey",

@@ -161,6 +161,13 @@ def test_out_gets_an_overlay_a_class_and_a_contact_sheet(
     assert pixels(out / "good.1-dog.jpg").shape == (40, 48, 3)
 
 
+def test_an_overlay_of_a_large_picture_is_reduced(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    document(capsys, "wide.png", "--out", str(tmp_path))
+    assert pixels(tmp_path / "wide.1.png").shape == (1, 1600, 3)
+
+
 def test_html_writes_a_report_with_the_failures_in_it(
     here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -42,7 +42,7 @@ def demo(
     paths = photographs()
     output = Output(files.writable_folder(out), "positive", labels(paths))
     model = options.load(options.DEFAULT_MODEL, device=device)
-    wish = Wish(output, title="seewhy demo: what the model looked at", as_json=as_json, top=1)
+    wish = Wish(output, title="What an ImageNet classifier looked at", as_json=as_json, top=1)
     code, written = run(ask(model), paths, wish)
     if not as_json and written:
         sheet, report = (path.resolve() for path in written)

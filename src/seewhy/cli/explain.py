@@ -56,7 +56,10 @@ def explain(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Draw overlays (and up to 24 pictures' contact sheet)."),
+        typer.Option(
+            metavar="DIR",
+            help="Draw overlays, up to 1600 pixels wide or high, and a contact sheet.",
+        ),
     ] = None,
     html: Annotated[
         bool, typer.Option("--html", help=f"Write report.html too, to --out or {DEFAULT_FOLDER}.")

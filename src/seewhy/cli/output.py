@@ -11,14 +11,15 @@ from os.path import commonpath
 from pathlib import Path
 from typing import Literal
 
-from PIL.Image import Image
+from PIL.Image import Image, Resampling
 
-from seewhy import files, images, render
+from seewhy import files, render
 from seewhy.cli.answers import Answer, Pictures, threads
 from seewhy.report import write_report
-from seewhy.results import ClassEvidence
+from seewhy.results import ClassEvidence, PictureEvidence
 
 SHEET, REPORT = "contact-sheet.png", "report.html"
+LARGEST = 1600  # pixels; the longer side of an overlay, for a map has no details to show beyond
 MOST_ROWS = 24  # of a contact sheet; more are a report's
 _LONGEST = 80  # bytes of a picture's or a class's part of a file name
 
@@ -66,11 +67,13 @@ class Output:
     def _draw(self, answer: Answer) -> Answer:
         if answer.error:
             return answer
-        image, scale = images.read(answer.path), render.limit(each.map for each in answer.classes)
+        picture = _reduced(answer.picture())
+        image, geometry = picture.image, picture.geometry
+        scale = render.limit(each.map for each in picture.classes)
         suffix = ".jpg" if answer.path.suffix.lower() in (".jpg", ".jpeg") else ".png"
         written = []
         for entry in answer.classes:
-            drawn = render.overlay(image, entry.map, answer.geometry, style=self.style, limit=scale)
+            drawn = render.overlay(image, entry.map, geometry, style=self.style, limit=scale)
             name = f"{self.labels[answer.path]}.{_class_part(entry)}{suffix}"
             written.append(files.write_whole(self.folder / name, [_encoded(drawn, suffix)]))
         return replace(answer, files=tuple(written))
@@ -93,6 +96,15 @@ def labels(paths: Sequence[Path]) -> dict[Path, str]:
         taken[path] = _unused(label, used)
         used.add(taken[path].casefold())
     return taken
+
+
+def _reduced(picture: PictureEvidence) -> PictureEvidence:
+    longer = max(picture.image.size)
+    if longer <= LARGEST:
+        return picture
+    width, height = (max(1, round(side * LARGEST / longer)) for side in picture.image.size)
+    image = picture.image.resize((width, height), Resampling.LANCZOS, reducing_gap=3.0)
+    return replace(picture, image=image, geometry=picture.geometry.seen_from(image.size))
 
 
 def _unused(label: str, used: set[str]) -> str:
