@@ -106,6 +106,17 @@ class Trace:
         """The shape of a value."""
         return tuple(self.tensors[number].shape)
 
+    def leading_to(self, number: int) -> set[int]:
+        """Every value that this one was computed from."""
+        found: set[int] = set()
+        waiting = [number]
+        while waiting:
+            producer = self.producers[waiting.pop()]
+            sources = set() if producer is None else set(producer.inputs()) - found
+            found |= sources
+            waiting += sources
+        return found
+
     def is_final(self, number: int) -> bool:
         """Whether the tensor still held this value when the pass ended."""
         return self._latest[_identity(self.tensors[number])] == number

@@ -112,6 +112,26 @@ FOUND: dict[str, tuple[Head, str, str]] = {
         "linear",
         "mean -> addmm -> select",
     ),
+    "bias of an axis more": (
+        lambda n, h: torch.addmm(n.fc.bias[None], pooled(h), n.fc.weight.t()),
+        "linear",
+        "mean -> addmm",
+    ),
+    "one bias for all": (
+        lambda n, h: torch.addmm(n.one.bias, pooled(h), n.fc.weight.t()),
+        "linear",
+        "mean -> addmm",
+    ),
+    "half of a weight": (
+        lambda n, h: F.linear(pooled(h), n.fc.weight.chunk(2, 0)[1]),
+        "linear",
+        "mean -> mm",
+    ),
+    "one logit without an axis": (
+        lambda n, h: n.one(pooled(h)).squeeze(1),
+        "linear",
+        "mean -> addmm",
+    ),
     "one logit": (lambda n, h: n.one(pooled(h)), "linear", "mean -> addmm"),
     "class maps": (lambda n, h: n.maps(h).mean((2, 3)), "class-maps", "mean"),
     "class maps, channels last": (
@@ -169,6 +189,16 @@ FOUND: dict[str, tuple[Head, str, str]] = {
     ),
     "logits among other things": (
         lambda n, h: {"features": h, "logits": n.fc(pooled(h))},
+        "linear",
+        "mean -> addmm",
+    ),
+    "logits beside another head": (
+        lambda n, h: {"projection": n.one(pooled(h)), "logits": n.fc(pooled(h))},
+        "linear",
+        "mean -> addmm",
+    ),
+    "logits before an auxiliary head": (
+        lambda n, h: (n.fc(pooled(h)), n.maps(F.relu(h - 1)).mean((2, 3))),
         "linear",
         "mean -> addmm",
     ),
@@ -256,7 +286,40 @@ REFUSED: dict[str, tuple[Head, str]] = {
     "two poolings": (lambda n, h: n.fc(pooled(h) + pooled(h * h)), "several pooled feature maps"),
     "deviation": (lambda n, h: n.fc(h.std((2, 3))), "is not affine: it uses std"),
     "no evidence": (lambda n, h: n.fc(pooled(h)) * 0, "any map would add up"),
-    "no tensor": (lambda n, h: 3, "no floating-point output of shape (B, C)"),
+    "no tensor": (lambda n, h: 3, "returns no tensor and not (batch, classes)"),
+    "constant logits": (lambda n, h: n.fc.weight, "returns a tensor of shape (5, 8)"),
+    "averaged probabilities": (
+        lambda n, h: n.maps(h).softmax(1).mean((2, 3)),
+        "averages the probabilities of each position",
+    ),
+    "averaged probabilities, one by one": (
+        lambda n, h: n.maps(h).sigmoid().flatten(2).mean(2),
+        "averages the probabilities of each position",
+    ),
+    "a gate by a square": (
+        lambda n, h: n.fc((lambda v: v * n.one(v).pow(2))(pooled(h))),
+        "a gate that depends on the picture",
+    ),
+    "an MLP beside an auxiliary head": (
+        lambda n, h: (n.fc2(F.relu(n.fc(pooled(h)))), n.fc(pooled(h))),
+        "returns several tensors that may be logits, of shapes (2, 4), (2, 5)",
+    ),
+    "an MLP before an auxiliary head of its width": (
+        lambda n, h: (n.fc(F.relu(pooled(h))), n.fc(pooled(h))),
+        "it applies relu",
+    ),
+    "an MLP after an embedding": (
+        lambda n, h: (lambda e: (e, n.fc2(F.relu(e))))(n.fc(pooled(h))),
+        "it applies relu",
+    ),
+    "two tasks": (
+        lambda n, h: {"age": n.fc(pooled(h)), "name": n.one(pooled(h))},
+        "returns several tensors that may be logits, of shapes (2, 5), (2, 1)",
+    ),
+    "a bias for each picture": (
+        lambda n, h: torch.addmm(n.fc.weight[:2, :5], pooled(h), n.fc.weight.t()),
+        "adds a different bias for each picture",
+    ),
     "no pooling": (lambda n, h: n.maps(h), "returns a tensor of shape (2, 5, 8, 8)"),
     "one token": (
         lambda n, h: n.fc(h.flatten(2)[:, :, 0]),
@@ -395,6 +458,33 @@ def test_a_grid_that_was_flattened_is_read_before_that(batch: int) -> None:
     head = find_head(net, torch.randn(batch, 3, 8, 8))
     for size in [(8, 8), (4, 16), (16, 4), (5, 7)]:
         assert explain(net, torch.randn(3, 3, *size), head=head).maps.shape == (3, 1, *size)
+
+
+@pytest.mark.parametrize("name", ["weight_norm", "spectral_norm", "orthogonal"])
+def test_weights_that_are_computed_from_parameters(name: str) -> None:
+    net = Net(lambda n, h: n.fc(pooled(h))).eval()
+    net.fc = getattr(nn.utils.parametrizations, name)(net.fc)
+    head = find_head(net, torch.randn(2, 3, 8, 8))
+    with torch.no_grad():
+        for parameter in net.fc.parameters():
+            parameter.mul_(3)
+    assert bool(explain(net, torch.randn(3, 3, 8, 8), "all", head=head).adds_up.all())
+
+
+def test_a_blank_example_is_compared_with_one_that_is_not() -> None:
+    class Switch(nn.Module):
+        """Averages a blank picture, and takes the maximum of any other."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = Net(lambda n, h: h)
+
+        def forward(self, x: Tensor) -> Any:
+            h = self.net(x)
+            return self.net.fc(h.amax((2, 3)) if bool(x.any()) else pooled(h))
+
+    with pytest.raises(HeadNotFound, match="does not add up: off by"):
+        find_head(Switch(), torch.zeros(2, 3, 8, 8))
 
 
 def test_describes_itself() -> None:

@@ -17,6 +17,7 @@ from seewhy.heads import affine
 from seewhy.heads.head import Head, HeadKind, run
 from seewhy.heads.layout import Layout, layouts, token_grid
 from seewhy.heads.pooling import SILENT
+from seewhy.heads.positions import origin
 from seewhy.heads.reading import Reading
 from seewhy.heads.refusals import Refusal
 from seewhy.heads.rules import RULES
@@ -49,17 +50,11 @@ def find_head(model: nn.Module, example: Any) -> Head:
     args, kwargs = arguments(example)
     with in_eval_mode(model):
         trace = _observed(model, args, kwargs)
-        refusals: list[Refusal] = []
-        found: list[Head] = []
-        for path, logits in _candidates(trace.output):
-            try:
-                head = _read(trace, path, logits)
-                found.append(_verified(model, head, args, kwargs))
-            except Refusal as refusal:
-                refusals.append(refusal)
-    if not found:
-        raise _not_found(model, refusals)
-    return min(found, key=lambda head: head.kind == "class-maps")  # the first, if all are alike
+        try:
+            head = _read(trace, *_logits(trace))
+            return _verified(model, head, args, kwargs)
+        except Refusal as refusal:
+            raise _not_found(model, refusal) from None
 
 
 _CACHE: weakref.WeakKeyDictionary[nn.Module, Head] = weakref.WeakKeyDictionary()
@@ -139,28 +134,60 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no message"])[0][:200]
 
 
-def _candidates(output: Any) -> list[tuple[Path, Tensor]]:
-    """The tensors in a model's output that may be logits, the likeliest first."""
-    tensors = [(p, t) for p, t in find_tensors(output) if t.is_floating_point() and t.ndim >= 2]
+def _logits(trace: Trace) -> tuple[Path, Tensor]:
+    """The logits among what the model returns, with their path in it.
 
-    def is_unlikely(item: tuple[Path, Tensor]) -> bool:
-        return not any(str(key).lower() in _LOGIT_NAMES for key in item[0])
+    They are called so, or the others are what they were computed from; of several of one width
+    the first are the model's own, as auxiliary heads come later.
 
-    return sorted(tensors, key=is_unlikely)
+    Raises:
+        Refusal: nothing may be logits, or more than one thing may be.
+    """
+    returned = list(find_tensors(trace.output))
+    found = [(path, t) for path, t in returned if _may_be_logits(trace, t)]
+    found = [item for item in found if _is_named(item[0])] or found
+    before = [trace.leading_to(trace.number(t)) for _, t in found]
+    found = [(path, t) for path, t in found if trace.number(t) not in set().union(*before)]
+    if not found:
+        shapes = [f"a tensor of shape {tuple(t.shape)}" for _, t in returned[:3]]
+        raise Refusal(f"returns {', '.join(shapes) or 'no tensor'} and not (batch, classes)")
+    if len({t.shape for _, t in found}) > 1:
+        shapes = [str(tuple(t.shape)) for _, t in found]
+        raise Refusal(
+            f"returns several tensors that may be logits, of shapes {', '.join(shapes)}",
+            'wrap the model to return its logits alone, or call them "logits" in a dict',
+        )
+    return found[0]
+
+
+def _may_be_logits(trace: Trace, tensor: Tensor) -> bool:
+    """Whether it is (B, C), or (B, C, 1, 1) and the like, or (B,) with one logit a picture."""
+    batch = trace.shape(min(trace.from_input))[0]
+    if not tensor.is_floating_point() or trace.number(tensor) not in trace.from_input:
+        return False
+    if tensor.ndim < 2:
+        return tensor.shape == (batch,) and batch > 1
+    return tensor[0].numel() in tensor.shape[1:]
+
+
+def _is_named(path: Path) -> bool:
+    return any(str(key).lower() in _LOGIT_NAMES for key in path)
 
 
 def _read(trace: Trace, path: Path, output: Tensor) -> Head:
     """A head from the trace, not verified yet."""
     batch = output.shape[0]
-    if output[0].numel() not in output.shape[1:]:
-        raise Refusal(f"returns a tensor of shape {tuple(output.shape)} and not (batch, classes)")
     logits, activation = _before_activation(trace, trace.number(output))
     reading = Reading(trace, batch, RULES)
     reading.read(logits)
     assert reading.pooling is not None, "a head without pooling is refused"
+    kind = _kind(reading)
+    pooled = trace.producers[origin(trace, reading.pooling.features)]
+    if kind == "class-maps" and pooled and pooled.name in {"_softmax", "sigmoid"}:
+        raise Refusal("averages the probabilities of each position and not logits")
     feature_tap, layout, number = _feature_tap(trace, reading, batch)
     return Head(
-        kind=_kind(reading),
+        kind=kind,
         num_classes=output[0].numel(),
         channels=reading.widths[0],
         grid=tuple(layout.read(trace.tensors[number]).shape[2:]),
@@ -309,23 +336,21 @@ def _two_inputs(
         if not isinstance(value, Tensor) or not value.is_floating_point():
             return value
         noise = torch.randn(value.shape, generator=torch.Generator().manual_seed(0))
-        return value.flip(-1) + 0.5 * value.std() * noise.to(value)
+        scale = value.std(correction=0)
+        return value.flip(-1) + torch.where(scale > 0, 0.5 * scale, 1.0) * noise.to(value)
 
     yield args, dict(kwargs)
     yield tuple(other(value) for value in args), {key: other(v) for key, v in kwargs.items()}
 
 
-def _not_found(model: nn.Module, refusals: list[Refusal]) -> HeadNotFound:
-    reasons = tuple(dict.fromkeys(f"its head {refusal}" for refusal in refusals))
-    fixes = [refusal.fix for refusal in refusals if refusal.fix]
+def _not_found(model: nn.Module, refusal: Refusal) -> HeadNotFound:
     error = HeadNotFound(
         type(model).__name__,
         expected=f"a head of kind {', '.join(RULES_TRIED)}",
-        got="; ".join(reasons[:3]) or "no floating-point output of shape (B, C)",
-        fix=fixes[0]
-        if fixes
-        else "exact maps need average pooling, then nothing but linear"
+        got=f"its head {refusal}",
+        fix=refusal.fix
+        or "exact maps need average pooling, then nothing but linear"
         " layers: give the model such a head",
     )
-    error.tried = reasons
+    error.tried = (f"its head {refusal}",)
     return error

@@ -104,7 +104,7 @@ def token_grid(trace: Trace, number: int, tokens: int, batch: int) -> tuple[int,
     seen = [
         (shape[axis], shape[axis + 1])
         for shape in shapes
-        if len(shape) >= 4 and shape[0] == batch
+        if len(shape) >= 4 and shape[0] % batch == 0
         for axis in (2, 1)
         if math.prod(shape[axis : axis + 2]) == tokens and 1 not in shape[axis : axis + 2]
     ]

@@ -71,7 +71,7 @@ def _comes_from_a_grid(trace: Trace, features: int, batch: int) -> bool:
 
 def _is_attention(trace: Trace, pooling: Pooling) -> bool:
     """Whether the operand is features times one weight for each position."""
-    factors = _data(trace, _origin(trace, pooling.features))
+    factors = _data(trace, origin(trace, pooling.features))
     shape = trace.shape(pooling.features)
     kept = [axis for axis in range(1, len(shape)) if axis not in pooling.axes]
     weights = [trace.shape(n) for n in factors if len(trace.shape(n)) == len(shape)]
@@ -87,7 +87,7 @@ def _data(trace: Trace, number: int) -> list[int]:
     return [] if operation is None else [n for n in operation.inputs() if n in trace.from_input]
 
 
-def _origin(trace: Trace, number: int) -> int:
+def origin(trace: Trace, number: int) -> int:
     """The value that this one is a view or a copy of."""
     operation = trace.producers[number]
     while operation is not None and operation.name in SILENT and _data(trace, number):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -85,10 +86,13 @@ class Reading:
         )
         if name is not None:
             return Parameter(name)
-        if made_by is None or self.trace.places[argument.number] > 0:
+        if made_by is None:
             return self.trace.tensors[argument.number]
         keywords = {key: self.weight(value) for key, value in made_by.kwargs.items()}
-        return Computed(made_by.func, self.weight(made_by.args), keywords)
+        recipe = Computed(made_by.func, self.weight(made_by.args), keywords)
+        if self.trace.producers.count(made_by) == 1:
+            return recipe
+        return Computed(operator.getitem, (recipe, self.trace.places[argument.number]))
 
     def is_vector(self, number: int) -> bool:
         """Whether a value holds one vector a picture, axes of extent one aside."""
@@ -97,6 +101,17 @@ class Reading:
     def width(self, number: int) -> int:
         """The length of the vector that each picture has in a value."""
         return math.prod(self.trace.shape(number)) // self.batch
+
+    def between(self, slot: int, source: int) -> list[Step]:
+        """The steps that lead to a slot, but for those that lead to the slot `source` too."""
+        reached = self._leading_to(slot) - self._leading_to(source)
+        return [self.steps[reached_slot - 1] for reached_slot in sorted(reached)]
+
+    def _leading_to(self, slot: int) -> set[int]:
+        found = {slot} - {0}
+        for source in self.steps[slot - 1].inputs if slot else ():
+            found |= self._leading_to(source)
+        return found
 
     def _read(self, number: int) -> int:
         operation = self.trace.producers[number]

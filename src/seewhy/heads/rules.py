@@ -43,8 +43,22 @@ def _linear(reading: Reading, operation: Operation, width: int) -> int:
     if math.prod(reading.trace.shape(matrix.number)) != reading.widths[slot] * width:
         raise Refusal("multiplies by a different matrix for each picture")
     weight = _transposed(reading, matrix)
-    own = reading.weight(bias[0]) if bias else None
+    own = _bias(reading, bias[0], width) if bias else None
     return reading.add(width, Step("linear", (slot,), (weight, own)))
+
+
+def _bias(reading: Reading, bias: Value, width: int) -> Weight:
+    """The bias of a matrix product, (C,); one that is the same for all may be broadcast."""
+    extent = math.prod(reading.trace.shape(bias.number))
+    if extent not in (1, width):
+        raise Refusal("adds a different bias for each picture")
+    recipe: Weight = reading.weight(bias)
+    is_vector = reading.trace.shape(bias.number) == (width,)
+    return recipe if is_vector else Computed(_spread, (recipe, width))
+
+
+def _spread(bias: Tensor, width: int) -> Tensor:
+    return bias.flatten().expand(width)
 
 
 def _transposed(reading: Reading, matrix: Value) -> Weight:
@@ -115,7 +129,7 @@ def _multiply_data(reading: Reading, left: int, right: int, width: int) -> int:
     if a == b:
         return reading.add(width, Step("pow", (a,), number=2.0))
     x, scale = (a, b) if reading.widths[b] == 1 else (b, a)
-    if reading.widths[scale] != 1 or not _is_scale(reading, scale):
+    if reading.widths[scale] != 1 or not _is_norm_of(reading, scale, x):
         raise Refusal("multiplies the pooled features by a gate that depends on the picture")
     return reading.add(width, Step("times_frozen", (x, scale)))
 
@@ -130,7 +144,7 @@ def _divide(reading: Reading, operation: Operation, width: int) -> int:
         inverse = Computed(_invert, (recipe,))
         return reading.add(width, Step("scale", (slot,), (inverse,)))
     scale = reading.slot(divisor.number)
-    if reading.widths[scale] != 1 or not _is_scale(reading, scale):
+    if reading.widths[scale] != 1 or not _is_norm_of(reading, scale, slot):
         raise Refusal("divides the pooled features by something else than one norm a picture")
     return reading.add(width, Step("over_frozen", (slot, scale)))
 
@@ -139,13 +153,16 @@ def _invert(value: Tensor | float) -> Tensor | float:
     return 1.0 / value
 
 
-def _is_scale(reading: Reading, slot: int) -> bool:
-    """Whether a slot holds a norm: something that a power, a root or a norm was taken for."""
-    if slot == 0:
-        return False
-    step = reading.steps[slot - 1]
-    is_norm = step.kind in {"pow", "sqrt", "rsqrt", "norm", "variance"}
-    return is_norm or any(_is_scale(reading, source) for source in step.inputs)
+_NORMS = frozenset({"pow", "sqrt", "rsqrt", "norm", "variance"})
+
+
+def _is_norm_of(reading: Reading, scale: int, vector: int) -> bool:
+    """Whether a slot holds a norm of the vector: roots and powers, and no weights of its own.
+
+    With weights of its own it would be a gate, which depends on what is in the picture.
+    """
+    kinds = {step.kind for step in reading.between(scale, vector)}
+    return not _NORMS.isdisjoint(kinds) and "linear" not in kinds
 
 
 def _add(reading: Reading, operation: Operation, width: int) -> int:
@@ -236,7 +253,8 @@ def _clamp(reading: Reading, operation: Operation, width: int) -> int:
     x, least, *most = (*operation.args, None)[:3]
     slot = reading.slot(x.number)
     bounded = any(bound is not None for bound in most)
-    if reading.widths[slot] != 1 or bounded or not _is_scale(reading, slot):
+    is_norm = any(step.kind in _NORMS for step in reading.between(slot, 0))
+    if reading.widths[slot] != 1 or bounded or not is_norm:
         raise Refusal(reason(operation))
     return reading.add(width, Step("clamp_min", (slot,), number=float(least)))
 
