@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from seewhy import evidence, heads
 from seewhy.classes import class_id, class_ids
-from seewhy.errors import CertificateError, ClassError, ModelError
+from seewhy.errors import CertificateError, ClassError, ModelError, SeewhyError
 from seewhy.explanation import Explanation
 from seewhy.heads import Head
 from seewhy.observe import in_eval_mode
 from seewhy.pictures import Preparer, prepare_batch
+from seewhy.wording import complaint
 
 Classes = int | str | Sequence[int | str] | Tensor
 
@@ -128,22 +129,29 @@ def explain_features(
 
 
 def _forward(network: nn.Module, inputs: Any, head: Head | None) -> tuple[Tensor, Tensor, Head]:
-    """One forward pass with the head; the remembered head is found anew if it does not fit."""
+    """One forward pass with the head; a remembered one that no longer fits is found anew."""
     args, kwargs = heads.arguments(inputs)
-    given = head
+    remembered = head is None
     head = head or heads.cached_head(network, _few(inputs))
     try:
-        return *_run(network, head, args, kwargs), head
-    except (AttributeError, ModelError, RuntimeError):
-        if given is not None:
-            raise
-    heads.forget_head(network)
+        return *heads.run(network, head, args, kwargs), head
+    except Exception as error:
+        if not remembered or isinstance(error, torch.OutOfMemoryError):
+            raise _failed(network, error) from error
+    heads.forget_head(network)  # the network may have been rebuilt since
     head = heads.cached_head(network, _few(inputs))
-    return *_run(network, head, args, kwargs), head
+    return *heads.run(network, head, args, kwargs), head
 
 
-def _run(network: nn.Module, head: Head, args: Any, kwargs: Any) -> tuple[Tensor, Tensor]:
-    return heads.run(network, head, args, kwargs)
+def _failed(network: nn.Module, error: Exception) -> Exception:
+    if isinstance(error, SeewhyError):
+        return error
+    return ModelError(
+        type(network).__name__,
+        expected="a model that runs on these pictures",
+        got=complaint(error),
+        fix="check the pictures' shape, dtype and device, or take fewer at once",
+    )
 
 
 def _few(inputs: Any) -> Any:
