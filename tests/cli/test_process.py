@@ -15,6 +15,9 @@ import pytest
 from PIL import Image
 from tests.cli.materials import photo
 
+from seewhy.cli.explain import HELP as EXPLAIN_HELP
+from seewhy.cli.inspect import HELP as INSPECT_HELP
+
 HEAVY = ("torch", "numpy", "PIL", "matplotlib", "safetensors", "jaxtyping")
 NET = ("--model", "nets.py:make", "--size", "32")
 COMMAND = (sys.executable, "-c", "import sys; from seewhy.cli import main; sys.exit(main())")
@@ -71,6 +74,12 @@ def test_nothing_heavy_is_loaded_for(code: str) -> None:
 
 def test_the_check_for_heavy_modules_can_fail() -> None:
     assert "numpy" in loaded_by("import seewhy.geometry")
+
+
+@pytest.mark.parametrize("text", [EXPLAIN_HELP, INSPECT_HELP])
+def test_help_fits_a_terminal_of_80_columns(text: str) -> None:
+    paragraphs = text.partition("\n")[2].splitlines()
+    assert max(map(len, paragraphs)) <= 78
 
 
 def test_the_installed_command_answers() -> None:

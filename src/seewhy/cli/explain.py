@@ -32,8 +32,8 @@ seewhy explain cat.jpg --classes "tabby,lynx" --against "Egyptian cat"
 seewhy explain 'scans/**/*.png' --model nets.py:make --weights best.pth
 seewhy explain photos/ --json > answers.json
 
-Each line says how the logit comes about: the evidence lies in the picture, the
-bias does not, and both add up to the logit but for rounding.
+Each line says how the logit comes about: the evidence lies in the picture,
+the bias does not, and both add up to the logit but for rounding.
 Exit code 1 if a picture failed, or if its maps do not add up.
 """
 
@@ -58,7 +58,7 @@ def explain(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Draw overlays, up to 1600 pixels wide or high, and a contact sheet.",
+            help="Draw overlays, up to 1600 pixels wide or high, and a contact sheet of up to 24.",
         ),
     ] = None,
     html: Annotated[
