@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from seewhy import evidence, heads
 from seewhy.classes import class_id, class_ids
-from seewhy.errors import CertificateError, ClassError, ModelError, SeewhyError
+from seewhy.errors import CertificateError, ClassError, InputError, ModelError, SeewhyError
 from seewhy.explanation import Explanation
 from seewhy.heads import Head
 from seewhy.observe import in_eval_mode
@@ -84,11 +85,10 @@ def explain(
     names = None if class_names is None else tuple(class_names)
     network = heads.unwrap(model)
     inputs, geometry = prepare_batch(images, network, preprocess)
-    with torch.no_grad(), in_eval_mode(network), _eager(network):
-        logits, features, head = _forward(network, inputs, head)
-    result = explain_features(
-        network, head, logits, features, classes, against=against, class_names=names
+    explained = functools.partial(
+        _explained, network, inputs, classes, against=against, class_names=names
     )
+    result = _with_own_head(network, inputs, explained) if head is None else explained(head)
     result = Explanation(**{**vars(result), "geometry": geometry})
     if strict:
         _require_exact(result)
@@ -128,19 +128,38 @@ def explain_features(
     )
 
 
-def _forward(network: nn.Module, inputs: Any, head: Head | None) -> tuple[Tensor, Tensor, Head]:
-    """One forward pass with the head; a remembered one that no longer fits is found anew."""
-    args, kwargs = heads.arguments(inputs)
-    remembered = head is None
-    head = head or heads.cached_head(network, _few(inputs))
+def _explained(
+    network: nn.Module, inputs: Any, classes: Classes, head: Head, **options: Any
+) -> Explanation:
+    """One forward pass with the head, and what `explain_features` makes of it."""
     try:
-        return *heads.run(network, head, args, kwargs), head
+        with torch.no_grad(), in_eval_mode(network), _eager(network):
+            logits, features = heads.run(network, head, *heads.arguments(inputs))
     except Exception as error:
-        if not remembered or isinstance(error, torch.OutOfMemoryError):
-            raise _failed(network, error) from error
-    heads.forget_head(network)  # the network may have been rebuilt since
-    head = heads.cached_head(network, _few(inputs))
-    return *heads.run(network, head, args, kwargs), head
+        raise _failed(network, error) from error
+    return explain_features(network, head, logits, features, classes, **options)
+
+
+def _with_own_head(
+    network: nn.Module, inputs: Any, explained: Callable[[Head], Explanation]
+) -> Explanation:
+    """Explain with the remembered head; one that no longer fits is found anew.
+
+    The network may have been rebuilt since, or be run in another precision.
+    """
+    example = _few(inputs)
+    head = heads.cached_head(network, example)
+    try:
+        result = explained(head)
+        if bool(result.adds_up.all()):
+            return result
+    except InputError:
+        raise
+    except (AttributeError, IndexError, RuntimeError, ModelError) as error:
+        if isinstance(error.__cause__ or error, torch.OutOfMemoryError):
+            raise
+    heads.forget_head(network)
+    return explained(heads.cached_head(network, example))
 
 
 def _failed(network: nn.Module, error: Exception) -> Exception:
@@ -157,10 +176,10 @@ def _failed(network: nn.Module, error: Exception) -> Exception:
 def _few(inputs: Any) -> Any:
     """Two pictures of a batch are enough to find the head."""
     if isinstance(inputs, Tensor):
-        return inputs[:2]
-    if isinstance(inputs, tuple):
-        return tuple(_few(value) for value in inputs)
-    return {key: _few(value) for key, value in inputs.items()}
+        return inputs[:2] if inputs.ndim else inputs
+    if isinstance(inputs, Mapping):
+        return {key: _few(value) for key, value in inputs.items()}
+    return inputs
 
 
 def _rows(

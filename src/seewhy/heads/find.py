@@ -48,7 +48,7 @@ def find_head(model: nn.Module, example: Any) -> Head:
     """
     model = unwrap(model)
     args, kwargs = arguments(example)
-    with in_eval_mode(model):
+    with in_eval_mode(model), torch.compiler.set_stance("force_eager"):
         trace = _observed(model, args, kwargs)
         try:
             head = _read(trace, *_logits(trace))
@@ -57,15 +57,23 @@ def find_head(model: nn.Module, example: Any) -> Head:
             raise _not_found(model, refusal) from None
 
 
-_CACHE: weakref.WeakKeyDictionary[nn.Module, Head] = weakref.WeakKeyDictionary()
+Shapes = tuple[torch.Size, ...]
+
+_CACHE: weakref.WeakKeyDictionary[nn.Module, tuple[Head, Shapes]] = weakref.WeakKeyDictionary()
 
 
 def cached_head(model: nn.Module, example: Any) -> Head:
-    """`find_head`, remembered for as long as the model lives."""
+    """`find_head`, remembered for as long as the model lives.
+
+    The grid of a token sequence is that of one size of pictures: another size, another head.
+    """
     model = unwrap(model)
-    if model not in _CACHE:
-        _CACHE[model] = find_head(model, example)
-    return _CACHE[model]
+    shapes = tuple(tensor.shape[1:] for _, tensor in find_tensors(example))
+    head, found_with = _CACHE.get(model, (None, ()))
+    if head is None or (head.layout.grid is not None and shapes != found_with):
+        head = find_head(model, example)
+        _CACHE[model] = head, shapes
+    return head
 
 
 def forget_head(model: nn.Module) -> None:
@@ -93,7 +101,7 @@ def unwrap(model: nn.Module) -> nn.Module:
         )
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return unwrap(model.module)
-    original = getattr(model, "_orig_mod", None)
+    original = model._modules.get("_orig_mod")  # noqa: SLF001  (a failing getattr is slow)
     return unwrap(original) if isinstance(original, nn.Module) else model
 
 
