@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import re
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from seewhy.errors import ClassError
 from seewhy.wording import first_few, near_or
@@ -22,14 +24,14 @@ def parse_classes(
     Raises:
         ClassError: a class that the model does not have, or none at all.
     """
-    if wanted == "all":
-        return None
-    if wanted == "predicted":
-        return 1
-    top = re.fullmatch(r"top(\d+)", wanted) if isinstance(wanted, str) else None
-    if top and int(top[1]) > 0:
-        return min(int(top[1]), count)
-    each = [wanted] if isinstance(wanted, int | str) else list(wanted)
+    if isinstance(wanted, str):
+        top = re.fullmatch(r"top([1-9][0-9]*)", "top1" if wanted == "predicted" else wanted)
+        if top:
+            return min(int(top[1]), count)
+        if wanted == "all":
+            return None
+    is_list = isinstance(wanted, Iterable) and not isinstance(wanted, str)
+    each: list[Any] = list(wanted) if is_list else [wanted]  # type: ignore[arg-type]
     if not each:
         raise ClassError("classes", expected="at least one", got="none", fix='try "top5"')
     return tuple(class_id(one, names, count) for one in each)
@@ -54,7 +56,7 @@ def class_ids(
 
     batch, count = logits.shape
     if isinstance(classes, torch.Tensor):
-        if classes.ndim == 2:
+        if classes.ndim >= 2:
             return _checked_ids(classes, batch, count).to(logits.device)
         classes = classes.tolist()
     parsed = parse_classes(classes, names, count)
@@ -64,7 +66,7 @@ def class_ids(
     return torch.tensor(tuple(ids), device=logits.device).expand(batch, -1)
 
 
-def class_id(wanted: int | str, names: Sequence[str] | None, count: int | None) -> int:
+def class_id(wanted: SupportsIndex | str, names: Sequence[str] | None, count: int | None) -> int:
     """The id of a class.
 
     Args:
@@ -76,9 +78,12 @@ def class_id(wanted: int | str, names: Sequence[str] | None, count: int | None) 
     Raises:
         ClassError: there is no such class, or more than one.
     """
-    if isinstance(wanted, str) and not wanted.strip().lstrip("-").isdecimal():
-        return _id_of_name(wanted.strip(), names or ())
-    number = int(wanted)
+    if isinstance(wanted, str):
+        name = wanted.strip()
+        if name in (names or ()) or not re.fullmatch(r"-?[0-9]+", name):
+            return _id_of_name(name, names or ())
+        wanted = int(name)
+    number = _integer(wanted)
     if number >= 0 and (count is None or number < count):
         return number
     raise ClassError(
@@ -86,6 +91,19 @@ def class_id(wanted: int | str, names: Sequence[str] | None, count: int | None) 
         expected=f"an id from 0 to {count - 1}" if count else "an id from 0 on",
         got=str(number),
         fix="choose a class that the model has",
+    )
+
+
+def _integer(wanted: SupportsIndex) -> int:
+    """An id as Python's int: from NumPy's integers too, but not from floats or truth values."""
+    if not isinstance(wanted, bool):
+        with contextlib.suppress(TypeError):
+            return operator.index(wanted)
+    raise ClassError(
+        "classes",
+        expected="an id or a name",
+        got=f"a {type(wanted).__name__} ({wanted})",
+        fix="pass an integer, a name or a list of them",
     )
 
 
@@ -120,7 +138,12 @@ def _checked_ids(classes: Tensor, batch: int, count: int) -> Tensor:
     import torch
 
     is_integer = not classes.is_floating_point() and not classes.is_complex()
-    if classes.shape[0] != batch or not is_integer or classes.dtype == torch.bool:
+    if (
+        classes.ndim != 2
+        or classes.shape[0] != batch
+        or not is_integer
+        or classes.dtype == torch.bool
+    ):
         raise ClassError(
             "classes",
             expected=f"integer ids of shape (B={batch}, k)",
