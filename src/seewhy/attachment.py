@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import functools
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from seewhy import evidence, heads
 from seewhy.capture import FunctionTap, Tap
@@ -37,8 +39,7 @@ class AttachedModule(nn.Module):
     """A classifier that returns its evidence maps with its logits. Made by `attach`.
 
     Its one submodule `model` is a copy of the structure around the very same weights, with a hook
-    on the module that gives the features. What a hook hears is kept on the module that was
-    called, so that data-parallel replicas do not hear each other.
+    on the module that gives the features.
     """
 
     def __init__(self, model: nn.Module, head: Head, classes: int | tuple[int, ...] | None) -> None:
@@ -46,23 +47,25 @@ class AttachedModule(nn.Module):
         self.model = model
         self.head = head
         self.explained = classes
-        self.taps = {"seewhy_features": head.features}
-        if head.logits.site.owner != "":
-            self.taps["seewhy_logits"] = head.logits
-        for name, tap in self.taps.items():
-            if isinstance(tap.site.owner, str):
-                _listen(model.get_submodule(tap.site.owner), name, tap)
+        self.hooked = {
+            name: tap
+            for name, tap in {_FEATURES: head.features, _LOGITS: head.logits}.items()
+            if isinstance(tap.site.owner, str) and (name == _FEATURES or tap.site.owner)
+        }
+        for name, tap in self.hooked.items():
+            _listen(model.get_submodule(str(tap.site.owner)), name, tap)
 
-    def forward(self, *args: Any, **kwargs: Any) -> Attached:
+    def forward(self, images: Any = None, *args: Any, **kwargs: Any) -> Attached:
         """Run the classifier on its own arguments; see `Attached` for what comes back."""
-        output, heard = self._run(args, kwargs)
-        features = self.head.layout.read(heard["seewhy_features"])
-        logits = heard.get("seewhy_logits")
+        args = args if images is None else (images, *args)
+        output, features, logits = self._run(args, kwargs)
+        features = self.head.layout.read(features)
         if logits is None:
             logits = follow(output, self.head.logits.site.path)
-        logits = logits.reshape(features.shape[0], -1)
+        if logits.ndim != 2:
+            logits = logits.reshape(features.shape[0], -1)
         classes = self._classes(logits)
-        with torch.autocast(features.device.type, enabled=False):
+        with evidence.without_autocast(features.device.type):
             rows, bias = self.head.rows(self.model, features, classes)
             maps = evidence.evidence_maps(rows, features.to(rows.dtype))
         return Attached(logits, classes, maps, bias.expand(classes.shape))
@@ -74,25 +77,55 @@ class AttachedModule(nn.Module):
         ids = range(count) if self.explained is None else self.explained
         return torch.tensor(tuple(ids), device=logits.device).expand(logits.shape[0], -1)
 
-    def _run(self, args: Any, kwargs: Any) -> tuple[Any, dict[str, Tensor]]:
-        """The model's output, and what was heard at each tap."""
-        caught: list[Tensor] = []
-        owners = {}
-        for name, tap in self.taps.items():
-            if isinstance(tap.site.owner, str):
-                owners[name] = self.model.get_submodule(tap.site.owner)
-                setattr(owners[name], name, [])
-        if "seewhy_features" in owners:
-            output = self.model(*args, **kwargs)
-        else:
-            with FunctionTap(self.head.features.site, caught.append):
-                output = self.model(*args, **kwargs)
-        heard = {"seewhy_features": caught[0]} if caught else {}
+    def _run(self, args: Any, kwargs: Any) -> tuple[Any, Tensor, Tensor | None]:
+        """The model's output; the features; and the logits, where they are not in the output."""
+        heard: dict[str, list[Any]] = {_FEATURES: [], _LOGITS: []}
+        if _FEATURES not in self.hooked:
+            with FunctionTap(self.head.features.site, heard[_FEATURES].append):
+                output = self._listening(heard, args, kwargs)
+            return output, heard[_FEATURES][0], self._heard(heard, _LOGITS)
+        output = self._listening(heard, args, kwargs)
+        features = self._heard(heard, _FEATURES)
+        assert features is not None, "the hook that hears the features is there"
+        return output, features, self._heard(heard, _LOGITS)
+
+    def _heard(self, heard: dict[str, list[Any]], name: str) -> Tensor | None:
+        if name not in self.hooked:
+            return None
+        site = self.hooked[name].site
+        tensor: Tensor = follow(heard[name][site.call], site.path)
+        return tensor
+
+    def _listening(self, heard: dict[str, list[Any]], args: Any, kwargs: Any) -> Any:
+        """Call the model while its hooks write what they hear into `heard`.
+
+        A tracer follows lists on modules, and would stumble over thread-local state; but in eager
+        mode several threads may call one module, and each must hear its own pass only.
+        """
+        if not torch.compiler.is_compiling():
+            _THREAD.listeners.append(heard)
+            try:
+                return self.model(*args, **kwargs)
+            finally:
+                _THREAD.listeners.pop()
+        owners = {n: self.model.get_submodule(str(t.site.owner)) for n, t in self.hooked.items()}
         for name, owner in owners.items():
-            site = self.taps[name].site
-            heard[name] = follow(getattr(owner, name)[site.call], site.path)
-            setattr(owner, name, [])
-        return output, heard
+            setattr(owner, name, heard[name])
+        output = self.model(*args, **kwargs)
+        for name, owner in owners.items():
+            setattr(owner, name, None)
+        return output
+
+
+_FEATURES, _LOGITS = "seewhy_features", "seewhy_logits"
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.listeners: list[dict[str, list[Any]]] = []
+
+
+_THREAD = _Thread()
 
 
 def attach(
@@ -140,21 +173,23 @@ def _sharing_copy(model: nn.Module) -> nn.Module:
 
 def _listen(module: nn.Module, name: str, tap: Tap) -> None:
     if tap.site.kind == "input":
-        module.register_forward_pre_hook(functools.partial(_keep_input, name, tap.copy))
+        module.register_forward_pre_hook(functools.partial(_hear_input, name, tap.copy))
     else:
-        module.register_forward_hook(functools.partial(_keep_output, name, tap.copy))
-    setattr(module, name, [])
+        module.register_forward_hook(functools.partial(_hear_output, name, tap.copy))
+    setattr(module, name, None)
 
 
-def _keep_input(name: str, must_copy: bool, module: nn.Module, args: Any) -> None:
-    getattr(module, name).append(_copied(args) if must_copy else args)
+def _hear_input(name: str, must_copy: bool, module: nn.Module, args: Any) -> None:
+    _hear(name, must_copy, module, args)
 
 
-def _keep_output(name: str, must_copy: bool, module: nn.Module, _args: Any, output: Any) -> None:
-    getattr(module, name).append(_copied(output) if must_copy else output)
+def _hear_output(name: str, must_copy: bool, module: nn.Module, _args: Any, output: Any) -> None:
+    _hear(name, must_copy, module, output)
 
 
-def _copied(tree: Any) -> Any:
-    from torch.utils._pytree import tree_map_only
-
-    return tree_map_only(Tensor, torch.clone, tree)
+def _hear(name: str, must_copy: bool, module: nn.Module, tree: Any) -> None:
+    kept = tree_map_only(Tensor, torch.clone, tree) if must_copy else tree
+    if torch.compiler.is_compiling():
+        getattr(module, name).append(kept)
+    elif _THREAD.listeners:
+        _THREAD.listeners[-1][name].append(kept)

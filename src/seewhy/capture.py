@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -72,11 +73,16 @@ class FunctionTap(TorchFunctionMode):
 
 
 def _hook(module: nn.Module, site: Site, keep: Callable[[Any], None]) -> Any:
-    """Hand what goes into or comes out of call number `site.call` of the module to `keep`."""
-    calls = 0
+    """Hand what goes into or comes out of call number `site.call` of the module to `keep`.
+
+    Calls by other threads, which may use the same module at the same time, do not count.
+    """
+    calls, thread = 0, threading.get_ident()
 
     def counted(tree: Any) -> None:
         nonlocal calls
+        if threading.get_ident() != thread:
+            return
         if calls == site.call:
             keep(tree)
         calls += 1

@@ -7,6 +7,7 @@ evidence map is `M[s] = sum_k r[k] F[k, s]`, in logits, and `mean_s M[s] + b` is
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
@@ -32,6 +33,12 @@ def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+def without_autocast(device: str) -> AbstractContextManager[object]:
+    """Keep autocast off the algebra; switching it off costs more than asking whether it is on."""
+    is_on = torch.is_autocast_enabled(device)
+    return torch.autocast(device, enabled=False) if is_on else nullcontext()
+
+
 def pooled(
     features: Features, kind: Literal["mean", "sum"] = "mean"
 ) -> Float[Tensor, "batch channel"]:
@@ -52,9 +59,9 @@ def total_evidence(maps: Maps) -> PerClass:
 
 
 def logit_scale(logits: Float[Tensor, "batch all_classes"]) -> Float[Tensor, "batch 1"]:
-    """The scale of each picture's logits: the largest magnitude, or 1 where all are zero."""
-    scale = logits.abs().amax(1, keepdim=True)
-    return scale + (scale == 0)
+    """The scale of each picture's logits: their largest magnitude, and never quite zero."""
+    largest: Tensor = torch.linalg.vector_norm(logits, float("inf"), 1, keepdim=True)
+    return largest.clamp_min(torch.finfo(logits.dtype).tiny)
 
 
 def certificate(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -14,6 +13,7 @@ from seewhy import evidence, heads
 from seewhy.classes import class_id, class_ids
 from seewhy.errors import CertificateError, ClassError, InputError, ModelError, SeewhyError
 from seewhy.explanation import Explanation
+from seewhy.geometry import Geometry
 from seewhy.heads import Head
 from seewhy.observe import in_eval_mode
 from seewhy.pictures import Preparer, prepare_batch
@@ -79,17 +79,22 @@ def explain(
     Source:
         Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016, eq. 2.
     """
-    if isinstance(model, Prepared) and not isinstance(model, nn.Module):
+    if not isinstance(model, nn.Module) and isinstance(model, Prepared):
         preprocess, class_names = preprocess or model.preprocess, class_names or model.class_names
         model = model.module
     names = None if class_names is None else tuple(class_names)
     network = heads.unwrap(model)
     inputs, geometry = prepare_batch(images, network, preprocess)
     explained = functools.partial(
-        _explained, network, inputs, classes, against=against, class_names=names
+        _explained,
+        network,
+        inputs,
+        classes,
+        against=against,
+        class_names=names,
+        geometry=geometry,
     )
     result = _with_own_head(network, inputs, explained) if head is None else explained(head)
-    result = Explanation(**{**vars(result), "geometry": geometry})
     if strict:
         _require_exact(result)
     return result
@@ -105,11 +110,12 @@ def explain_features(
     *,
     against: int | str | None = None,
     class_names: tuple[str, ...] | None = None,
+    geometry: tuple[Geometry | None, ...] = (),
 ) -> Explanation:
     """The part of `explain` that follows the forward pass: from features to an `Explanation`."""
     wide = logits.to(evidence.accumulation_dtype(logits.dtype))
     ids = class_ids(classes, wide, class_names)
-    with torch.autocast(logits.device.type, enabled=False):
+    with evidence.without_autocast(logits.device.type):
         rows, bias, target = _rows(model, head, features, wide, ids, against, class_names)
         maps = evidence.evidence_maps(rows, features.to(rows.dtype))
         bias = bias.expand(ids.shape)
@@ -124,6 +130,7 @@ def explain_features(
         certificate=deviation,
         kind=head.kind,
         against=_against_id(against, class_names, logits.shape[1]),
+        geometry=geometry,
         class_names=class_names,
     )
 
@@ -133,7 +140,7 @@ def _explained(
 ) -> Explanation:
     """One forward pass with the head, and what `explain_features` makes of it."""
     try:
-        with torch.no_grad(), in_eval_mode(network), _eager(network):
+        with torch.no_grad(), in_eval_mode(network), torch.compiler.set_stance("force_eager"):
             logits, features = heads.run(network, head, *heads.arguments(inputs))
     except Exception as error:
         raise _failed(network, error) from error
@@ -151,7 +158,7 @@ def _with_own_head(
     head = heads.cached_head(network, example)
     try:
         result = explained(head)
-        if bool(result.adds_up.all()):
+        if result.is_exact:
             return result
     except InputError:
         raise
@@ -226,8 +233,7 @@ def _probabilities(logits: Tensor, activation: str | None) -> Tensor:
 
 
 def _require_exact(result: Explanation) -> None:
-    exact = result.adds_up
-    if bool(exact.all()):
+    if result.is_exact:
         return
     if not bool(torch.isfinite(result.logits).all()):
         raise ModelError(
@@ -236,20 +242,10 @@ def _require_exact(result: Explanation) -> None:
             got="NaN or infinite ones",
             fix="check the weights and the input for NaN",
         )
-    index = int((~exact).any(1).nonzero()[0])
+    index = int((~result.adds_up).any(1).nonzero()[0])
     raise CertificateError(
         f"picture {index}",
         expected=f"evidence and bias within {result.tolerance:.0e} of the logit",
         got=f"{float(result.certificate[index].max()):.1e}",
         fix="find the head anew with this input, or pass strict=False and see adds_up",
     )
-
-
-@contextlib.contextmanager
-def _eager(model: nn.Module) -> Iterator[None]:
-    """Run a module that was compiled in place as what it was before."""
-    if any(getattr(module, "_compiled_call_impl", None) for module in model.modules()):
-        with torch.compiler.set_stance("force_eager"):
-            yield
-    else:
-        yield

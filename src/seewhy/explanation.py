@@ -79,6 +79,11 @@ class Explanation:
         """Which maps are exact, shape (B, k), boolean. NaN never is."""
         return self.certificate <= self.tolerance
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether every map adds up."""
+        return float(self.certificate.max()) <= self.tolerance
+
     def name(self, class_id: int) -> str:
         """The name of a class, or its number where the model has no names."""
         return str(class_id) if self.class_names is None else self.class_names[class_id]

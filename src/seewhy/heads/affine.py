@@ -122,14 +122,19 @@ def rows_of_classes(
     if steps[-1].kind != "linear":
         width = run(steps, pooled[:1], model)[-1].shape[1]
         return pull_back(steps, F.one_hot(classes, width).to(pooled.dtype), model, pooled)
-    weight, bias = (evaluate(weight, model) for weight in steps[-1].weights)
-    rows = _wide(F.embedding(classes, weight.flatten(1))).to(pooled.dtype)
-    own = pooled.new_zeros(classes.shape) if bias is None else _wide(bias.take(classes))
-    own = own.to(pooled.dtype)
-    if len(steps) == 1:  # most heads: do no more than this for every batch
-        return rows, own
+    rows, bias = rows_of_linear(steps[-1], classes, model, pooled.dtype)
     rest, offset = pull_back(steps[:-1], rows, model, pooled, slot=steps[-1].inputs[0])
-    return rest, own + offset
+    return rest, bias + offset
+
+
+def rows_of_linear(
+    step: Step, classes: Int[Tensor, "batch k"], model: nn.Module, dtype: torch.dtype
+) -> tuple[Rows, Float[Tensor, "#batch k"]]:
+    """The rows and biases of one linear layer, in `dtype`: all that most heads need."""
+    weight, bias = (evaluate(weight, model) for weight in step.weights)
+    matrix = weight if weight.ndim == 2 else weight.flatten(1)
+    rows = torch.embedding(matrix, classes).to(dtype)
+    return rows, rows.new_zeros(classes.shape) if bias is None else bias.take(classes).to(dtype)
 
 
 def pull_back(

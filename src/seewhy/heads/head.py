@@ -15,6 +15,7 @@ from seewhy.errors import ModelError
 from seewhy.heads import affine
 from seewhy.heads.affine import Step
 from seewhy.heads.layout import Layout
+from seewhy.observe import follow
 
 HeadKind = Literal["linear", "class-maps", "normalised"]
 
@@ -64,13 +65,16 @@ class Head:
         `mean_s rows @ F + bias` is the logit, or the mixture of logits. They come from the
         model's present weights.
         """
-        pooled = evidence.pooled(features, self.pooling)
-        pooled = pooled.to(evidence.accumulation_dtype(pooled.dtype))
-        if mixtures is not None:
-            rows, bias = affine.pull_back(self.steps, mixtures.to(pooled.dtype), model, pooled)
+        dtype = evidence.accumulation_dtype(features.dtype)
+        if classes is not None and len(self.steps) == 1 and self.steps[0].kind == "linear":
+            rows, bias = affine.rows_of_linear(self.steps[0], classes, model, dtype)
         else:
-            assert classes is not None, "either classes or mixtures"
-            rows, bias = affine.rows_of_classes(self.steps, classes, model, pooled)
+            pooled = evidence.pooled(features, self.pooling).to(dtype)
+            if classes is not None:
+                rows, bias = affine.rows_of_classes(self.steps, classes, model, pooled)
+            else:
+                assert mixtures is not None, "either classes or mixtures"
+                rows, bias = affine.pull_back(self.steps, mixtures.to(dtype), model, pooled)
         if self.pooling == "sum":
             rows = rows * features.flatten(2).shape[2]
         return rows, bias
@@ -89,14 +93,19 @@ def run(
     Raises:
         ModelError: the pass did not come by the head any more.
     """
-    with capture(model, (head.logits, head.features)) as (logits, features):
-        model(*args, **kwargs)
-    if not logits or not features:
+    is_returned = head.logits.site.owner == ""
+    taps = (head.features,) if is_returned else (head.features, head.logits)
+    with capture(model, taps) as kept:
+        output = model(*args, **kwargs)
+    if is_returned:
+        kept.append([follow(output, head.logits.site.path)])
+    if not all(kept):
         raise ModelError(
             type(model).__name__,
             expected="a forward pass through the head that was found",
             got="a pass that went another way",
             fix="find the head again with an example like this input",
         )
-    maps = head.layout.read(features[0])
-    return logits[0].reshape(maps.shape[0], -1), maps
+    (features, *_), (logits, *_) = kept
+    maps = head.layout.read(features)
+    return logits.reshape(maps.shape[0], -1), maps

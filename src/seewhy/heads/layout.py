@@ -7,6 +7,7 @@ how each of them must be read.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -37,6 +38,12 @@ class Layout:
     tokens: tuple[int, int | None] | None = None
     grid: tuple[int, ...] | None = None
 
+    @functools.cached_property
+    def is_plain(self) -> bool:
+        """Whether the tensor already is (B, K, *S)."""
+        in_order = self.axes == (BATCH, CHANNEL, *(SPACE,) * (len(self.axes) - 2))
+        return in_order and self.tokens is None and self.grid is None
+
     @property
     def spatial(self) -> tuple[int, ...]:
         """The axes that positions lie along."""
@@ -44,6 +51,8 @@ class Layout:
 
     def read(self, tensor: Tensor) -> Float[Tensor, "batch channel *spatial"]:
         """The feature maps as (B, K, *S): a view wherever memory allows."""
+        if self.is_plain:
+            return tensor
         if UNIT in self.axes:
             units = [axis for axis, label in enumerate(self.axes) if label == UNIT]
             tensor = tensor.squeeze(units)
