@@ -158,14 +158,20 @@ class Explanation:
         Raises:
             FileError: there is no such file, or it is damaged or of another kind.
         """
-        tensors, header = _read_whole(Path(path))
-        return cls(
-            **tensors,
-            kind=header["kind"],
-            against=header["against"],
-            geometry=tuple(g and Geometry.from_json(g) for g in header["geometry"]),
-            class_names=header["class_names"] and tuple(header["class_names"]),
-        )
+        from safetensors import SafetensorError
+
+        unlike = (OSError, SafetensorError, LookupError, TypeError, AttributeError, ValueError)
+        try:
+            return cls(**_read_fields(path))
+        except FileError:
+            raise
+        except unlike as error:
+            raise FileError(
+                str(path),
+                expected="a file that Explanation.save wrote",
+                got="no such file" if isinstance(error, FileNotFoundError) else "something else",
+                fix="check the path",
+            ) from error
 
 
 _TENSORS = ("logits", "probabilities", "classes", "maps", "bias", "target", "certificate")
@@ -194,25 +200,24 @@ def _packed(tensor: Tensor) -> Tensor:
     return tensor.detach().cpu().contiguous()
 
 
-def _read_whole(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    from safetensors import SafetensorError, safe_open
+def _read_fields(path: str | Path) -> dict[str, Any]:
+    from safetensors import safe_open
 
-    try:
-        with safe_open(os.fspath(path), framework="pt") as file:
-            header = json.loads((file.metadata() or {})[FORMAT])
-            tensors = {name: file.get_tensor(name) for name in _TENSORS}
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise FileError(
-            str(path),
-            expected="a file that Explanation.save wrote",
-            got="no such file" if isinstance(error, FileNotFoundError) else "something else",
-            fix="check the path",
-        ) from error
-    if header["version"] > VERSION:
-        raise FileError(
-            str(path),
-            expected=f"version {VERSION} or older",
-            got=f"version {header['version']}",
-            fix="update seewhy",
-        )
-    return tensors, header
+    with safe_open(os.fspath(path), framework="pt") as file:
+        header = json.loads(file.metadata()[FORMAT])
+        if header["version"] > VERSION:
+            raise FileError(
+                str(path),
+                expected=f"version {VERSION} or older",
+                got=f"version {header['version']}",
+                fix="update seewhy",
+            )
+        tensors = {name: file.get_tensor(name) for name in _TENSORS}
+    names = header["class_names"]
+    return {
+        **tensors,
+        "kind": header["kind"],
+        "against": header["against"],
+        "geometry": tuple(g and Geometry.from_json(g) for g in header["geometry"]),
+        "class_names": None if names is None else tuple(names),
+    }
