@@ -6,6 +6,20 @@ import os
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
+
+# Shapes and types in these modules' signatures are checked while the tests run. What is traced
+# (torch.compile, torch.export) is tested in processes of its own, without the hook.
+install_import_hook(
+    [
+        "seewhy.evidence",
+        "seewhy.explanation",
+        "seewhy.heads.affine",
+        "seewhy.heads.head",
+        "seewhy.heads.layout",
+    ],
+    "beartype.beartype",
+)
 
 BESIDE_THE_PROJECT = Path(__file__).parents[2] / "shared" / "data"
 

@@ -144,12 +144,12 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_upsampling_by_hand() -> None:
     """Half-pixel centres: 0 1 becomes 0 1/4 3/4 1."""
-    result = replace(explained(), maps=torch.tensor([[[[0.0, 1.0]]]]))
-    assert result.upsample((1, 4)).tolist() == [[[[0.0, 0.25, 0.75, 1.0]]]]
-    line = replace(explained(), maps=torch.tensor([[[0.0, 1.0]]]))
-    assert line.upsample((4,)).tolist() == [[[0.0, 0.25, 0.75, 1.0]]]
-    volume = replace(explained(), maps=torch.zeros(1, 1, 2, 2, 2))
-    assert volume.upsample((4, 4, 4)).shape == (1, 1, 4, 4, 4)
+    result = replace(explained(), maps=torch.tensor([0.0, 1.0]).expand(2, 2, 1, 2))
+    assert result.upsample((1, 4))[1, 1].tolist() == [[0.0, 0.25, 0.75, 1.0]]
+    line = replace(explained(), maps=torch.tensor([0.0, 1.0]).expand(2, 2, 2))
+    assert line.upsample((4,))[1, 1].tolist() == [0.0, 0.25, 0.75, 1.0]
+    volume = replace(explained(), maps=torch.zeros(2, 2, 2, 2, 2))
+    assert volume.upsample((4, 4, 4)).shape == (2, 2, 4, 4, 4)
 
 
 def test_upsampling_keeps_height_and_width_apart() -> None:

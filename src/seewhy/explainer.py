@@ -11,7 +11,14 @@ from torch import Tensor, nn
 
 from seewhy import evidence, heads
 from seewhy.classes import class_id, class_ids
-from seewhy.errors import CertificateError, ClassError, InputError, ModelError, SeewhyError
+from seewhy.errors import (
+    CertificateError,
+    ClassError,
+    HeadNotFound,
+    InputError,
+    ModelError,
+    SeewhyError,
+)
 from seewhy.explanation import Explanation
 from seewhy.geometry import Geometry
 from seewhy.heads import Head
@@ -94,7 +101,10 @@ def explain(
         class_names=names,
         geometry=geometry,
     )
-    result = _with_own_head(network, inputs, explained) if head is None else explained(head)
+    if head is None:
+        result = _with_own_head(network, inputs, explained, strict=strict)
+    else:
+        result = explained(head)
     if strict:
         _require_exact(result)
     return result
@@ -148,25 +158,35 @@ def _explained(
 
 
 def _with_own_head(
-    network: nn.Module, inputs: Any, explained: Callable[[Head], Explanation]
+    network: nn.Module, inputs: Any, explained: Callable[[Head], Explanation], *, strict: bool
 ) -> Explanation:
     """Explain with the remembered head; one that no longer fits is found anew.
 
-    The network may have been rebuilt since, or be run in another precision.
+    The network may have been rebuilt since, or be run in another precision. Where no head fits
+    these inputs, that is the error; or, if not `strict`, the inexact result stands and says so.
     """
     example = _few(inputs)
-    head = heads.cached_head(network, example)
+    result = _attempt(explained, heads.cached_head(network, example))
+    if result is not None and result.is_exact:
+        return result
     try:
-        result = explained(head)
-        if result.is_exact:
-            return result
+        return explained(heads.renewed_head(network, example))
+    except HeadNotFound:
+        if result is None or strict:
+            raise
+        return result
+
+
+def _attempt(explained: Callable[[Head], Explanation], head: Head) -> Explanation | None:
+    """What a head that may be out of date explains, or None if it does not fit at all."""
+    try:
+        return explained(head)
     except InputError:
         raise
     except (AttributeError, IndexError, RuntimeError, ModelError) as error:
         if isinstance(error.__cause__ or error, torch.OutOfMemoryError):
             raise
-    heads.forget_head(network)
-    return explained(heads.cached_head(network, example))
+        return None
 
 
 def _failed(network: nn.Module, error: Exception) -> Exception:

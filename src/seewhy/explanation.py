@@ -22,7 +22,7 @@ from seewhy.geometry import Geometry
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from seewhy.results import PictureEvidence
+    from seewhy.results import ClassEvidence, PictureEvidence
 
 FORMAT = "seewhy-explanation"
 VERSION = 1
@@ -104,31 +104,35 @@ class Explanation:
             image: the upright original.
             path: where it came from, or a name.
         """
-        from seewhy.results import ClassEvidence, PictureEvidence
+        from seewhy.results import PictureEvidence
 
         geometry = self.geometry[index] if self.geometry else None
-        maps = self.maps[index].float().cpu().numpy()
-        columns = (self.classes, self.target, self.evidence, self.bias, self.certificate)
-        rows = zip(*(column[index].tolist() for column in columns), maps, strict=True)
         return PictureEvidence(
             path=path,
             image=image,
             geometry=geometry or Geometry.identity(image.size),
-            classes=tuple(
-                ClassEvidence(
-                    id=class_id,
-                    name=self.name(class_id),
-                    probability=float(self.probabilities[index, class_id]),
-                    logit=logit,
-                    evidence=evidence,
-                    bias=bias,
-                    certificate=certificate,
-                    map=map_,
-                )
-                for class_id, logit, evidence, bias, certificate, map_ in rows
-            ),
-            against=self.name(self.against) if isinstance(self.against, int) else self.against,
+            classes=self.class_evidence(index),
+            against=self.against_name,
         )
+
+    def class_evidence(self, index: int) -> tuple[ClassEvidence, ...]:
+        """The numbers and the map of each class explained, for one picture of the batch."""
+        from seewhy.results import ClassEvidence
+
+        ids = self.classes[index].tolist()
+        maps = self.maps[index].float().cpu().numpy()
+        probabilities = self.probabilities[index, self.classes[index]]
+        sums = (self.target, self.evidence, self.bias, self.certificate)
+        columns = [column.tolist() for column in (probabilities, *(each[index] for each in sums))]
+        return tuple(
+            ClassEvidence(class_id, self.name(class_id), *numbers)
+            for class_id, *numbers in zip(ids, *columns, maps, strict=True)
+        )
+
+    @property
+    def against_name(self) -> str | None:
+        """The name of what the evidence is measured against, "others", or None."""
+        return self.name(self.against) if isinstance(self.against, int) else self.against
 
     def save(self, path: str | Path) -> Path:
         """Write everything to one safetensors file; what is no tensor goes in its JSON header.

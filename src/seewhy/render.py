@@ -19,7 +19,7 @@ from PIL.Image import Image, Resampling
 
 from seewhy.errors import InputError
 from seewhy.geometry import Geometry, Size
-from seewhy.results import whole
+from seewhy.results import deviation, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -177,8 +177,8 @@ def colour_bar(limit: float, *, style: Style = "positive", width: int = _CELL) -
 
 def equation(evidence: ClassEvidence, against: str | None = None) -> str:
     """How the logit adds up, in words: "logit 9.31 = evidence 9.52 + bias -0.21"."""
-    parts = f"evidence {evidence.evidence:.2f} + bias {evidence.bias:.2f}"
-    return f"{whole(against)} {evidence.logit:.2f} = {parts}"
+    parts = f"evidence {evidence.evidence:z.2f} + bias {evidence.bias:z.2f}"
+    return f"{whole(against)} {evidence.logit:z.2f} = {parts}"
 
 
 def contact_sheet(
@@ -243,8 +243,8 @@ def _about(picture: PictureEvidence) -> list[str]:
     lines = [Path(picture.path).name, f"{width:,} x {height:,} pixels"]
     if picture.classes:
         first = picture.classes[0]
-        deviation = max(entry.certificate for entry in picture.classes)
-        lines = [f"{first.name}  {_percent(first)}", *lines, f"adds up to {deviation:.0e}"]
+        worst = max(entry.certificate for entry in picture.classes)
+        lines = [f"{first.name}  {_percent(first)}", *lines, deviation(worst)]
     return [*lines, f"against {picture.against}"] if picture.against else lines
 
 

@@ -5,6 +5,7 @@ No torch here: a result can be drawn, written and read where no network runs.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,3 +72,10 @@ def whole(against: str | None) -> str:
     Against the others it is the log-odds of the class plus the entropy of the softmax over them.
     """
     return {None: "logit", "others": "log-odds + entropy"}.get(against, "margin")
+
+
+def deviation(certificate: float) -> str:
+    """In words, how well evidence and bias add up."""
+    if not math.isfinite(certificate):
+        return "not shown to add up"
+    return f"adds up to {certificate:.0e}" if certificate else "adds up exactly"

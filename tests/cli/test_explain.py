@@ -116,7 +116,7 @@ def test_against_explains_the_margin(here: Path, capsys: pytest.CaptureFixture[s
         "classes"
     ]
     assert math.isclose(margin["logit"], logits[1] - logits[2], abs_tol=1e-6)
-    assert "   margin " in asked(capsys, "good.jpg", "--against", "others")
+    assert "   log-odds + entropy " in asked(capsys, "good.jpg", "--against", "others")
 
 
 def test_a_broken_picture_stops_nothing_and_is_listed_at_the_end(

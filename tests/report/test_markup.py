@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from seewhy.report.markup import (
     decimals,
-    deviation,
     embed,
     escape,
     finite,
@@ -22,6 +21,7 @@ from seewhy.report.markup import (
     percent,
     printable,
 )
+from seewhy.results import deviation
 
 any_text = st.text(st.characters(codec=None))  # lone surrogates as well
 

@@ -12,7 +12,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar, overload
 
-import PIL.Image
 import torch
 
 from seewhy import images
@@ -26,7 +25,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 THREADS = min(4, os.cpu_count() or 1)
-_NO_PICTURE = PIL.Image.new("RGB", (1, 1))
 
 
 @dataclass(frozen=True)
@@ -175,8 +173,14 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
         strict=False,
     )
     exact = result.adds_up.all(1).tolist()
-    pictures = [result.picture(index, _NO_PICTURE) for index in range(len(batch))]
     return [
-        Answer(each.path, each.name, each.geometry, picture.classes, picture.against, is_exact)
-        for each, picture, is_exact in zip(batch, pictures, exact, strict=True)
+        Answer(
+            each.path,
+            each.name,
+            each.geometry,
+            result.class_evidence(index),
+            result.against_name,
+            is_exact,
+        )
+        for index, (each, is_exact) in enumerate(zip(batch, exact, strict=True))
     ]

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 from seewhy.cli.answers import Answer
 from seewhy.cli.text import columns, fit, plain
-from seewhy.report.markup import decimals, deviation
-from seewhy.results import ClassEvidence
+from seewhy.report.markup import decimals
+from seewhy.results import ClassEvidence, deviation, whole
 
 DOCUMENT_VERSION = 1
 _GAP = "   "
@@ -72,7 +72,7 @@ def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
         plain(answer.name),
         plain(entry.name),
         f"{100 * entry.probability:.1f} %",
-        "margin" if answer.against else "logit",
+        whole(answer.against),
         *numbers,
         deviation(entry.certificate)
         if answer.is_exact

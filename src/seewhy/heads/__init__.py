@@ -4,7 +4,7 @@
 `layout` tell where the features lie; `affine` runs what was read.
 """
 
-from seewhy.heads.find import arguments, cached_head, find_head, forget_head, unwrap
+from seewhy.heads.find import arguments, cached_head, find_head, renewed_head, unwrap
 from seewhy.heads.head import Head, HeadKind, run
 
 __all__ = [
@@ -13,7 +13,7 @@ __all__ = [
     "arguments",
     "cached_head",
     "find_head",
-    "forget_head",
+    "renewed_head",
     "run",
     "unwrap",
 ]

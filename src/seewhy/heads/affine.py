@@ -37,7 +37,7 @@ class Computed:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
 
-Weight = Parameter | Computed | Tensor | float | None
+Weight = Parameter | Computed | Tensor | float | int | None
 
 
 def evaluate(weight: Any, model: nn.Module) -> Any:
@@ -138,7 +138,11 @@ def rows_of_linear(
 
 
 def pull_back(
-    steps: Sequence[Step], rows: Rows, model: nn.Module, pooled: Vector, slot: int | None = None
+    steps: Sequence[Step],
+    rows: Float[Tensor, "#batch classes width"],
+    model: nn.Module,
+    pooled: Vector,
+    slot: int | None = None,
 ) -> tuple[Rows, Float[Tensor, "#batch classes"]]:
     """Rows over the last slot (or `slot`), turned into rows over the pooled features, and a bias.
 

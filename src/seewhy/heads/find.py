@@ -68,17 +68,22 @@ def cached_head(model: nn.Module, example: Any) -> Head:
     The grid of a token sequence is that of one size of pictures: another size, another head.
     """
     model = unwrap(model)
-    shapes = tuple(tensor.shape[1:] for _, tensor in find_tensors(example))
     head, found_with = _CACHE.get(model, (None, ()))
-    if head is None or (head.layout.grid is not None and shapes != found_with):
-        head = find_head(model, example)
-        _CACHE[model] = head, shapes
+    if head is None or (head.layout.grid is not None and _shapes(example) != found_with):
+        return renewed_head(model, example)
     return head
 
 
-def forget_head(model: nn.Module) -> None:
-    """Forget what `cached_head` remembers, after the model was rebuilt."""
-    _CACHE.pop(unwrap(model), None)
+def renewed_head(model: nn.Module, example: Any) -> Head:
+    """`find_head` again, after the model was rebuilt; what is found is remembered instead."""
+    model = unwrap(model)
+    head = find_head(model, example)
+    _CACHE[model] = head, _shapes(example)
+    return head
+
+
+def _shapes(example: Any) -> Shapes:
+    return tuple(tensor.shape[1:] for _, tensor in find_tensors(example))
 
 
 def unwrap(model: nn.Module) -> nn.Module:

@@ -12,7 +12,6 @@ from seewhy.errors import InputError
 from seewhy.report.markup import (
     base64_text,
     decimals,
-    deviation,
     embed,
     escape,
     finite,
@@ -20,7 +19,7 @@ from seewhy.report.markup import (
     percent,
     template,
 )
-from seewhy.results import ClassEvidence, PictureEvidence
+from seewhy.results import ClassEvidence, PictureEvidence, deviation
 
 LONGEST_SIDE = 1024  # of the embedded picture, in pixels
 SHOWN_SIDE = 640  # of the picture on a wide screen, in CSS pixels

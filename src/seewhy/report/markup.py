@@ -79,10 +79,3 @@ def percent(share: float) -> str:
     if 0 < share < 0.0005:
         return "< 0.1\N{NO-BREAK SPACE}%"
     return f"{number(100 * share, 1)}\N{NO-BREAK SPACE}%"
-
-
-def deviation(certificate: float) -> str:
-    """Return in words how well evidence and bias add up."""
-    if not math.isfinite(certificate):
-        return "not shown to add up"
-    return f"adds up to {certificate:.0e}" if certificate else "adds up exactly"
