@@ -125,8 +125,9 @@ def test_drawn_heads_add_up(
 ) -> None:
     """In one, two and three dimensions, at each precision, for every class, on every picture."""
     assume(read != "tokens after a prefix" or len(grid) == 2)
-    if head in ("layer norm", "L2"):  # few channels, and their deviation may be lost to rounding
-        channels, dtype = channels + 4, dtype if dtype.itemsize > 2 else torch.float32
+    # Half precision rounds between two steps as much as the tolerance allows for one.
+    assume(dtype.itemsize > 2 or head in ("linear", "softmax", "sigmoid"))
+    channels += 4 * (head == "layer norm")  # of two channels, it keeps the sign of a difference
     torch.manual_seed(seed)
     net = Drawn(channels, classes, head, read).to(dtype)
     x = torch.randn(batch, channels, *grid).to(dtype)

@@ -447,6 +447,17 @@ def test_tokens_lie_on_the_grid_of_their_patches(patches: str, size: tuple[int, 
     assert head.grid == (size[0] // 4, size[1] // 4)
 
 
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_tokens_of_pictures_with_channels_last(channels_last: bool) -> None:
+    class Last(Attending):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.permute(0, 3, 1, 2))
+
+    example = torch.randn(2, 16, 64, 3) if channels_last else torch.randn(2, 3, 16, 64)
+    model = (Last if channels_last else Attending)("unfold")
+    assert find_head(model, example).grid == (4, 16)
+
+
 def test_a_transposed_view_before_the_pooling_does_not_transpose_the_map() -> None:
     net = Net(lambda n, h: n.fc(h.transpose(2, 3).flatten(2).mean(2)))
     assert find_head(net, torch.randn(2, 3, 8, 10)).grid == (8, 10)

@@ -103,7 +103,8 @@ def token_grid(trace: Trace, number: int, tokens: int, batch: int) -> tuple[int,
     `unfold`, which shows none, the one that fits. None if there is none.
     """
     picture = trace.shape(min(trace.from_input))
-    height, width = picture[1:3] if picture[3] <= 4 < picture[1] else picture[2:4]
+    is_channels_last = picture[3] in (1, 3, 4) and picture[3] < min(picture[1:3])
+    height, width = picture[1:3] if is_channels_last else picture[2:4]
 
     def distortion(pair: tuple[int, ...]) -> float:
         return abs(math.log(pair[0] * width / (pair[1] * height)))
