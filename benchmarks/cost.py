@@ -45,7 +45,7 @@ def explained(model: nn.Module, images: Tensor) -> dict[str, Contender]:
     """`explain`, which checks all that it returns, with the head already found."""
     head = seewhy.find_head(model, images[:2])
     maps = functools.partial(seewhy.explain, model, images, classes="top5", head=head)
-    return {**bare_passes(model, images), MAPS: maps}
+    return {**bare_passes(model, images), MAPS: torch.inference_mode()(maps)}
 
 
 def attached(model: nn.Module, images: Tensor) -> dict[str, Contender]:
@@ -117,7 +117,7 @@ ABOUT = f"""\
 Images per second with the maps of the five likeliest classes, over the bare forward pass in the
 same engine (goal: a ratio of {GOAL} or more). *explain* is `seewhy.explain(model, batch,
 classes="top5", head=head)`, the certificate of every map included, and *attach* is
-`seewhy.attach(model)(batch)`, both against `model(batch)` under `no_grad` or `inference_mode`,
-whichever is faster; *attach, compiled* is `torch.compile(seewhy.attach(model))` against
-`torch.compile(model)`. The memory format is the one in which the bare pass is faster.
+`seewhy.attach(model)(batch)`, both under `inference_mode`, against `model(batch)` under `no_grad`
+or `inference_mode`, whichever is faster; *attach, compiled* is
+`torch.compile(seewhy.attach(model))` against `torch.compile(model)`. The memory format is the one in which the bare pass is faster.
 """

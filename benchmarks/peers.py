@@ -29,8 +29,21 @@ def of_seewhy(_: Net, model: nn.Module, images: Tensor) -> Maps:
     """Raw maps in logits, each checked to add up to its logit."""
     head = seewhy.find_head(model, images[:2])
 
+    @torch.inference_mode()
     def maps() -> Tensor:
         return seewhy.explain(model, images, head=head).upsample((SIZE, SIZE))[:, 0]
+
+    return maps
+
+
+def of_attached(_: Net, model: nn.Module, images: Tensor) -> Maps:
+    """Raw maps in logits from the attached module, unchecked."""
+    attached = seewhy.attach(model, images[:2], classes="predicted")
+
+    @torch.inference_mode()
+    def maps() -> Tensor:
+        small = attached(images).maps
+        return F.interpolate(small, (SIZE, SIZE), mode="bilinear", align_corners=False)[:, 0]
 
     return maps
 
@@ -63,7 +76,8 @@ def of_grad_cam(method: str) -> Callable[[Net, nn.Module, Tensor], Maps]:
 
 
 CONTENDERS: Mapping[str, Callable[[Net, nn.Module, Tensor], Maps]] = {
-    "seewhy": of_seewhy,
+    "seewhy explain": of_seewhy,
+    "seewhy attach": of_attached,
     "TorchCAM CAM": of_torchcam,
     "pytorch-grad-cam GradCAM": of_grad_cam("GradCAM"),
     "pytorch-grad-cam HiResCAM": of_grad_cam("HiResCAM"),
@@ -88,7 +102,7 @@ def measure(net: Net, batch: int, seconds: float) -> str:
 
 def _require_same_maps(maps: Mapping[str, Any]) -> None:
     """Peers show our map too, but stretched, some without its negative part, or time is wasted."""
-    signed = maps["seewhy"].flatten(1)
+    signed = maps["seewhy explain"].flatten(1)
     for name, theirs in maps.items():
         for picture, other in zip(signed, theirs.flatten(1), strict=True):
             alike = max(_correlation(picture, other), _correlation(picture.clamp(min=0), other))
