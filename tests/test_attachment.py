@@ -116,6 +116,13 @@ def test_refuses_what_it_cannot_explain() -> None:
         attach(3, x)  # type: ignore[arg-type]
 
 
+def test_a_model_that_cannot_be_copied() -> None:
+    model, x = made("functional")
+    model.lock = threading.Lock()  # type: ignore[assignment]
+    with pytest.raises(ModelError, match="whose modules can be copied"):
+        attach(model, x)
+
+
 def test_training_goes_through_the_maps() -> None:
     model, x = made("modular")
     attached = attach(model, x, classes="top2").train()

@@ -15,8 +15,10 @@ from torch.utils._pytree import tree_map_only
 from seewhy import evidence, heads
 from seewhy.capture import FunctionTap, Tap
 from seewhy.classes import parse_classes
+from seewhy.errors import ModelError
 from seewhy.heads import Head
 from seewhy.observe import follow
+from seewhy.wording import complaint
 
 
 class Attached(NamedTuple):
@@ -168,7 +170,15 @@ def attach(
 def _sharing_copy(model: nn.Module) -> nn.Module:
     """A deep copy of the modules around the same parameters and buffers."""
     shared: dict[int, Any] = {id(t): t for t in (*model.parameters(), *model.buffers())}
-    return copy.deepcopy(model, shared)
+    try:
+        return copy.deepcopy(model, shared)
+    except (TypeError, RuntimeError) as error:
+        raise ModelError(
+            type(model).__name__,
+            expected="a model whose modules can be copied (their weights are shared)",
+            got=complaint(error),
+            fix="make what cannot be copied when it is needed, not as an attribute",
+        ) from error
 
 
 def _listen(module: nn.Module, name: str, tap: Tap) -> None:

@@ -498,6 +498,11 @@ def test_a_blank_example_is_compared_with_one_that_is_not() -> None:
         find_head(Switch(), torch.zeros(2, 3, 8, 8))
 
 
+def test_one_logit_without_an_axis_of_one_picture() -> None:
+    net = Net(lambda n, h: n.one(pooled(h)).squeeze(1))
+    assert explain(net, torch.randn(1, 3, 8, 8)).logits.shape == (1, 1)
+
+
 def test_describes_itself() -> None:
     head = find_head(Net(FOUND["layer norm"][0]), torch.randn(2, 3, 6, 7))
     assert head.describe() == (

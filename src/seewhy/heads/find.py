@@ -179,7 +179,7 @@ def _may_be_logits(trace: Trace, tensor: Tensor) -> bool:
     if not tensor.is_floating_point() or trace.number(tensor) not in trace.from_input:
         return False
     if tensor.ndim < 2:
-        return tensor.shape == (batch,) and batch > 1
+        return tensor.shape == (batch,)
     return tensor[0].numel() in tensor.shape[1:]
 
 
