@@ -119,5 +119,6 @@ same engine (goal: a ratio of {GOAL} or more). *explain* is `seewhy.explain(mode
 classes="top5", head=head)`, the certificate of every map included, and *attach* is
 `seewhy.attach(model)(batch)`, both under `inference_mode`, against `model(batch)` under `no_grad`
 or `inference_mode`, whichever is faster; *attach, compiled* is
-`torch.compile(seewhy.attach(model))` against `torch.compile(model)`. The memory format is the one in which the bare pass is faster.
+`torch.compile(seewhy.attach(model))` against `torch.compile(model)`. The memory format is the one
+in which the bare pass is faster.
 """
