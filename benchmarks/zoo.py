@@ -207,7 +207,8 @@ def _build_torchvision(name: str) -> tuple[nn.Module, Tensor]:
 
     model = torchvision.models.get_model(name, weights=None, **_quick(name))
     reinitialise(list(model.children())[-1])
-    return model, torch.randn(2, 3, 299 if name == "inception_v3" else 224, 224)
+    size = 299 if name == "inception_v3" else 224
+    return model, torch.randn(2, 3, size, size)
 
 
 def transformers_entries() -> Iterator[Entry]:

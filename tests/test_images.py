@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles.orientation import SIDES, upright
+from tests.oracles.orientation import SIDES, upright
 
 from seewhy.errors import ImageError
 from seewhy.images import find_pictures, from_array, read

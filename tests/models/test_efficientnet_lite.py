@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from oracles.same_padding import same_convolution
+from tests.oracles.same_padding import same_convolution
 from torch import Tensor, nn
 
 from seewhy.models.efficientnet_lite import CONFIGS, ConvNorm, EfficientNetLite, from_published
