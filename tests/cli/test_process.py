@@ -23,7 +23,7 @@ NET = ("--model", "nets.py:make", "--size", "32")
 COMMAND = (sys.executable, "-c", "import sys; from seewhy.cli import main; sys.exit(main())")
 SLOW_NET = """
 import time
-from tests.nets import make as quick
+from nets import make as quick
 from torch import nn
 
 class Slow(nn.Module):
