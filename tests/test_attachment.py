@@ -212,6 +212,7 @@ def test_threads_hear_their_own_pass_only(name: str) -> None:
 
 # jaxtyping's hook, which the tests install, breaks tracing: these run without it.
 
+ROOT = str(__file__).rpartition("/tests/")[0]
 TRACED = """
 import sys
 sys.path.insert(0, {root!r})
@@ -239,8 +240,11 @@ EXPORTED = """
 
 def traced_names(trace: str, *names: str) -> list[str]:
     """Trace each of the models in a fresh process; the names of those that came through."""
-    root = str(__file__).rpartition("/tests/")[0]
-    code = TRACED.format(root=root, names=names, trace=trace)
+    return printed(TRACED.format(root=ROOT, names=names, trace=trace))
+
+
+def printed(code: str) -> list[str]:
+    """The lines that a script prints in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=300
     )
@@ -259,3 +263,55 @@ def test_compiles_to_native_code() -> None:
 
 def test_exports_with_any_number_of_pictures() -> None:
     assert traced_names(EXPORTED, *MAKERS) == list(MAKERS)
+
+
+REAL = """
+import sys, warnings
+sys.path.insert(0, {root!r})
+warnings.simplefilter("ignore")
+import torch
+from benchmarks.zoo import calibrate, timm_entry, torchvision_entry
+from tests.peers import register_torchvision_schemas
+import seewhy
+
+register_torchvision_schemas()
+for name in {names!r}:
+    library, _, model = name.partition(":")
+    torch.manual_seed(0)
+    entry = timm_entry("", model) if library == "timm" else torchvision_entry("", model)
+    model, x = entry.build()
+    calibrate(model, x)
+    attached = seewhy.attach(model, x, classes="top2")
+    with torch.no_grad():
+        expected = seewhy.explain(model, x, "top2")
+        compiled = torch.compile(attached, backend="aot_eager", fullgraph=True)(x)
+        several = {{0: torch.export.Dim("batch", min=1, max=64)}}
+        exported = torch.export.export(attached, (x,), dynamic_shapes=(several,)).module()
+        for result in (attached(x), compiled, exported(x), exported(torch.cat((x, x)))):
+            torch.testing.assert_close(result.logits[:2], expected.logits, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(result.maps[:2], expected.maps, rtol=1e-3, atol=1e-3)
+    print(name)
+"""
+
+
+@pytest.mark.slow
+def test_real_architectures_compile_and_export() -> None:
+    names = ["timm:resnet18", "timm:convnext_atto", "timm:levit_128s"]
+    names += ["torchvision:densenet121", "torchvision:googlenet"]
+    assert printed(REAL.format(root=ROOT, names=names)) == names
+
+
+def test_it_is_in_evaluation_mode_whatever_the_model_is() -> None:
+    model, x = made("modular")
+    assert not attach(model.train(), x).training
+    assert model.training
+
+
+def test_a_pass_that_goes_another_way_is_one_line() -> None:
+    class Detour(Modular):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x) if x.shape[-1] < 20 else x.mean((2, 3))
+
+    attached = attach(Detour().eval(), torch.randn(2, 3, 8, 8))
+    with pytest.raises(ModelError, match="got a pass that went another way; attach anew"):
+        attached(torch.randn(2, 3, 32, 32))

@@ -14,8 +14,7 @@ from safetensors.torch import load_file, save_file
 from tests.nets import Net
 from torch import Tensor
 
-from seewhy import Explanation, FileError, Geometry, InputError, explain
-from seewhy.explanation import concatenate
+from seewhy import Explanation, FileError, Geometry, explain
 
 
 def explained(**options: Any) -> Explanation:
@@ -179,18 +178,3 @@ def test_names_of_classes_without_names() -> None:
     result = replace(explained(), class_names=None)
     assert result.name(3) == "3"
     assert explained().name(3) == "d"
-
-
-def test_joined_batches() -> None:
-    joined = concatenate([whole(), whole()])
-    assert len(joined) == 4
-    assert joined.geometry == whole().geometry * 2
-    assert torch.equal(joined.maps, torch.cat([whole().maps] * 2))
-    assert (joined.kind, joined.against, joined.class_names) == ("linear", 3, tuple("abcde"))
-
-
-def test_batches_that_cannot_be_joined() -> None:
-    other = replace(explained(), maps=torch.zeros(2, 2, 3, 3))
-    for parts in ([], [explained(), other]):
-        with pytest.raises(InputError, match="expected at least one, with maps of one shape"):
-            concatenate(parts)

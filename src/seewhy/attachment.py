@@ -85,6 +85,8 @@ class AttachedModule(nn.Module):
         if _FEATURES not in self.hooked:
             with FunctionTap(self.head.features.site, heard[_FEATURES].append):
                 output = self._listening(heard, args, kwargs)
+            if not heard[_FEATURES]:
+                raise _another_way(self.model)
             return output, heard[_FEATURES][0], self._heard(heard, _LOGITS)
         output = self._listening(heard, args, kwargs)
         features = self._heard(heard, _FEATURES)
@@ -95,6 +97,8 @@ class AttachedModule(nn.Module):
         if name not in self.hooked:
             return None
         site = self.hooked[name].site
+        if len(heard[name]) <= site.call:
+            raise _another_way(self.model)
         tensor: Tensor = follow(heard[name][site.call], site.path)
         return tensor
 
@@ -119,6 +123,15 @@ class AttachedModule(nn.Module):
         return output
 
 
+def _another_way(model: nn.Module) -> ModelError:
+    return ModelError(
+        type(model).__name__,
+        expected="a forward pass through the head that was found",
+        got="a pass that went another way",
+        fix="attach anew with an example like this input",
+    )
+
+
 _FEATURES, _LOGITS = "seewhy_features", "seewhy_logits"
 
 
@@ -141,8 +154,10 @@ def attach(
     """Make a module that returns logits, classes and maps in one pass, sharing the weights.
 
     The result compiles with `torch.compile(fullgraph=True)`, exports with `torch.export`, and can
-    be trained through: maps are differentiable. The original module is left alone; what is later
-    done to its weights in place (training, `load_state_dict`) shows in both.
+    be trained through: maps are differentiable. It is in evaluation mode; after `.train()` dropout
+    behind the pooling makes maps and logits differ, as it should. The original module is left
+    alone; what is later done to the weights in place (training, `load_state_dict`) shows in both.
+    Move or cast the original before attaching: `.to()` on one of the two leaves them half shared.
 
     Args:
         model: any `nn.Module` with a head that `find_head` finds, or what `load_model` gives.
@@ -164,7 +179,7 @@ def attach(
     names = None if class_names is None else tuple(class_names)
     wanted = parse_classes(classes, names, head.num_classes)
     attached = AttachedModule(_sharing_copy(network), head, wanted)
-    return attached.train(network.training)
+    return attached.eval()
 
 
 def _sharing_copy(model: nn.Module) -> nn.Module:

@@ -227,11 +227,9 @@ def _rows(
                 got="one logit, which has no others",
                 fix='leave against="others" out',
             )
-        mixtures = evidence.softmax_without(logits, ids).neg_()
-        mixtures.scatter_(2, ids[..., None], 1.0)
-        rows, bias = head.rows(model, features, mixtures=mixtures)
-        q_entropy = evidence.entropy(evidence.softmax_without(logits, ids))
-        return rows, bias, evidence.log_odds(logits, ids) + q_entropy
+        q = evidence.softmax_without(logits, ids)
+        rows, bias = head.rows(model, features, mixtures=(-q).scatter_(2, ids[..., None], 1.0))
+        return rows, bias, evidence.log_odds(logits, ids) + evidence.entropy(q)
     rows, bias = head.rows(model, features, ids)
     target = logits.gather(1, ids)
     if against is None:

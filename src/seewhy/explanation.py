@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from seewhy.errors import FileError, InputError
+from seewhy.errors import FileError
 from seewhy.evidence import TOLERANCES, total_evidence
 from seewhy.files import write_whole
 from seewhy.geometry import Geometry
@@ -179,25 +178,6 @@ class Explanation:
 
 
 _TENSORS = ("logits", "probabilities", "classes", "maps", "bias", "target", "certificate")
-
-
-def concatenate(parts: Sequence[Explanation]) -> Explanation:
-    """Explanations of several batches as one.
-
-    Raises:
-        InputError: there are none, or their maps differ in shape.
-    """
-    if not parts or len({part.maps.shape[1:] for part in parts}) != 1:
-        raise InputError(
-            "explanations",
-            expected="at least one, with maps of one shape",
-            got=str([tuple(part.maps.shape[1:]) for part in parts]),
-            fix="explain pictures of one size together",
-        )
-    tensors = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TENSORS}
-    rest = {f.name: getattr(parts[0], f.name) for f in fields(parts[0]) if f.name not in _TENSORS}
-    geometry = tuple(g for part in parts for g in part.geometry)
-    return Explanation(**{**rest, **tensors, "geometry": geometry})
 
 
 def _packed(tensor: Tensor) -> Tensor:
