@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.nets import Attending, Head, Net
+from tests.nets import CLASSES, Attending, Head, Net
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -181,6 +181,11 @@ FOUND: dict[str, tuple[Head, str, str]] = {
         lambda n, h: n.fc(pooled(h * torch.sigmoid(h.mean((2, 3), keepdim=True)))),
         "linear",
         "mean -> addmm",
+    ),
+    "gated features, added up": (
+        lambda n, h: n.fc((h * torch.sigmoid(h.mean((2, 3), keepdim=True))).sum((2, 3))),
+        "linear",
+        "sum -> addmm",
     ),
     "features overwritten afterwards": (
         lambda n, h: (lambda v: (h.mul_(0), n.fc(v))[1])(pooled(h)),
@@ -380,7 +385,31 @@ REFUSED: dict[str, tuple[Head, str]] = {
             .gather(2, h.flatten(2).mean(1, True).topk(16, 2).indices.expand(-1, 8, -1))
             .mean(2)
         ),
-        "pools 16 tokens whose places in the picture are not known",
+        "reorders the positions before it pools them (gather)",
+    ),
+    "sorted rows": (
+        lambda n, h: n.fc(pooled(h.sort(3).values)),
+        "reorders the positions before it pools them (sort)",
+    ),
+    "the strongest of each row": (
+        lambda n, h: n.fc(pooled(F.relu(h.topk(8, 3).values - 0.1))),
+        "reorders the positions before it pools them (topk)",
+    ),
+    "rows in an order of each picture": (
+        lambda n, h: n.fc(torch.stack([p[:, p.mean((0, 2)).argsort()] for p in h]).mean((2, 3))),
+        "reorders the positions before it pools them (index)",
+    ),
+    "attention, channel by channel": (
+        lambda n, h: (lambda t: n.fc((t * t.softmax(-1)).sum(-1)))(h.flatten(2)),
+        "pools by weights that depend on the picture",
+    ),
+    "attention, as a mean": (
+        lambda n, h: (lambda t: n.fc((t * t.softmax(-1)).mean(-1)))(h.flatten(2)),
+        "pools by weights that depend on the picture",
+    ),
+    "attention without softmax": (
+        lambda n, h: n.fc((h * h.sigmoid()).flatten(2).sum(2)),
+        "pools by weights that depend on the picture",
     ),
     "joined vectors": (
         lambda n, h: torch.cat([n.fc(pooled(h)), n.one(pooled(h))], 1),
@@ -399,6 +428,47 @@ def test_refuses_what_has_no_exact_map(name: str) -> None:
     assert refused.value.expected == "a head of kind linear, class-maps, normalised"
     assert "\n" not in str(refused.value)
     assert all(said in refused.value.got for said in refused.value.tried[:3])
+
+
+BETWEEN: dict[str, Callable[[Tensor], Tensor]] = {
+    "max_pool2d": lambda h: F.max_pool2d(h, 2),
+    "avg_pool2d": lambda h: F.avg_pool2d(h, 2),
+    "adaptive_avg_pool2d": lambda h: F.adaptive_avg_pool2d(h, 8),
+    "adaptive_max_pool2d": lambda h: F.adaptive_max_pool2d(h, 8),
+    "interpolate": lambda h: F.interpolate(h, (8, 8), mode="bilinear"),
+    "nearest": lambda h: F.interpolate(h, (8, 8)),
+    "cat": lambda h: torch.cat([F.max_pool2d(part, 2) for part in h.chunk(2, 1)], 1),
+    "pad": lambda h: F.pad(F.avg_pool2d(h, 2)[:, :, 1:7, 1:7], (1, 1, 1, 1)),
+    "clamp": lambda h: F.avg_pool2d(h, 2).clamp(0, 3),
+    "softplus": lambda h: F.softplus(F.avg_pool2d(h, 2)),
+    "prelu": lambda h: F.prelu(F.avg_pool2d(h, 2), torch.ones(1)),
+    "where": lambda h: (lambda v: torch.where(v > 1, v, 2 * v))(F.avg_pool2d(h, 2)),
+    "attention": lambda h: (
+        lambda t: F.scaled_dot_product_attention(t, t, t).transpose(1, 2).unflatten(2, (8, 8))
+    )(F.avg_pool2d(h, 2).flatten(2).transpose(1, 2)),
+}
+
+
+class AsManyChannelsAsPositions(nn.Module):
+    """64 channels on a grid of 8 x 8, so that no shape tells one from the other."""
+
+    def __init__(self, between: Callable[[Tensor], Tensor], pooled_axis: int) -> None:
+        super().__init__()
+        self.between, self.pooled_axis = between, pooled_axis
+        self.conv, self.fc = nn.Conv2d(3, 64, 3, padding=1), nn.Linear(64, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.between(F.relu(self.conv(x))).flatten(2)
+        logits: Tensor = self.fc(features.mean(self.pooled_axis))
+        return logits
+
+
+@pytest.mark.parametrize("name", BETWEEN)
+def test_as_many_channels_as_positions_are_told_apart(name: str) -> None:
+    x = torch.randn(2, 3, 16, 16)
+    assert find_head(AsManyChannelsAsPositions(BETWEEN[name], 2), x).grid == (8, 8)
+    with pytest.raises(HeadNotFound, match="averages over channels and pools no positions"):
+        find_head(AsManyChannelsAsPositions(BETWEEN[name], 1), x)
 
 
 ENDS: dict[str, Callable[[Tensor], Any]] = {

@@ -6,27 +6,27 @@ and the map is about nothing in the picture. The operations before the pooling t
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
+from seewhy.heads.channels import NONE, Axes, Channels, channels_before
 from seewhy.heads.pooling import SILENT, Pooling, extents
 from seewhy.heads.refusals import Refusal
-from seewhy.observe import Operation, Trace
-
-Axes = frozenset[int]
-NONE: Axes = frozenset()
+from seewhy.observe import Operation, Trace, Value
 
 
 def require_positions(trace: Trace, pooling: Pooling, batch: int) -> None:
-    """Refuse a pooling of vectors, and one by weights that the picture gives each position.
+    """Refuse a pooling of anything but positions in their order, each with the same weight.
 
     Raises:
-        Refusal: it is one of these.
+        Refusal: it pools vectors, or the picture weighs the positions or puts them in order.
     """
     if not _comes_from_a_grid(trace, pooling.features, batch):
         raise Refusal("adds up vectors and pools no positions")
-    if pooling.kind == "sum" and _is_attention(trace, pooling):
+    channels = channels_before(trace, pooling.features)
+    if _is_attention(channels, pooling, batch):
         raise Refusal("pools by weights that depend on the picture (attention pooling)")
+    if (name := _reordering(channels, pooling.features, batch)) is not None:
+        raise Refusal(f"reorders the positions before it pools them ({name})")
 
 
 def require_no_channels(trace: Trace, number: int, spatial: Sequence[int]) -> None:
@@ -35,16 +35,8 @@ def require_no_channels(trace: Trace, number: int, spatial: Sequence[int]) -> No
     Raises:
         Refusal: one of them does.
     """
-    if not channel_axes(trace, number).isdisjoint(spatial):
+    if not channels_before(trace, number).of(number).isdisjoint(spatial):
         raise Refusal("averages over channels and pools no positions")
-
-
-def channel_axes(trace: Trace, number: int) -> Axes:
-    """The axes of a value that hold channels, as far as the operations that made it tell."""
-    channels = _Channels(trace)
-    for earlier in sorted(n for n in trace.from_input if n < number):
-        channels.of(earlier)  # in order, so that no deep network makes for deep recursion
-    return channels.of(number)
 
 
 def _comes_from_a_grid(trace: Trace, features: int, batch: int) -> bool:
@@ -69,16 +61,100 @@ def _comes_from_a_grid(trace: Trace, features: int, batch: int) -> bool:
     return False
 
 
-def _is_attention(trace: Trace, pooling: Pooling) -> bool:
-    """Whether the operand is features times one weight for each position."""
-    factors = _data(trace, origin(trace, pooling.features))
-    shape = trace.shape(pooling.features)
-    kept = [axis for axis in range(1, len(shape)) if axis not in pooling.axes]
-    weights = [trace.shape(n) for n in factors if len(trace.shape(n)) == len(shape)]
-    return len(factors) == 2 and any(
-        all(w[axis] == 1 for axis in kept) and any(w[axis] > 1 for axis in pooling.axes)
-        for w in weights
-    )
+def _is_attention(channels: Channels, pooling: Pooling, batch: int) -> bool:
+    """Whether the operand is a product whose factors weigh the positions.
+
+    Two factors of a sum that both differ from position to position are features and weights, and
+    so is a softmax over the positions times anything. A gate inside the network, whose product is
+    averaged, is a part of the features.
+    """
+    trace = channels.trace
+    product = origin(trace, pooling.features)
+    factors = _factors(trace, product)
+    if len(factors) < 2:
+        return False
+    if any(_is_softmax_of_positions(channels, factor, batch) for factor in factors):
+        return True
+    axes = pooling.axes if product == pooling.features else channels.positions(product, batch)
+    weighing = [n for n in factors if _varies(trace.shape(n), trace.shape(product), axes)]
+    return pooling.kind == "sum" and len(weighing) > 1
+
+
+def _factors(trace: Trace, number: int) -> set[int]:
+    """The values that depend on the picture and whose product a value is, views aside."""
+    operation = trace.producers[number]
+    data = set(_data(trace, number))
+    if operation is None or operation.name not in {"mul", "div"} or not data:
+        return {number}
+    return set().union(*(_factors(trace, origin(trace, n)) for n in data))
+
+
+def _varies(shape: tuple[int, ...], whole: tuple[int, ...], axes: Iterable[int]) -> bool:
+    """Whether a factor, broadcast to the whole, differs along one of the axes."""
+    aligned = (1,) * (len(whole) - len(shape)) + shape
+    return len(aligned) == len(whole) and any(aligned[axis] > 1 for axis in axes)
+
+
+def _is_softmax_of_positions(channels: Channels, number: int, batch: int) -> bool:
+    operation = channels.trace.producers[number]
+    if operation is None or operation.name != "_softmax":
+        return False
+    axis = operation.args[1] % len(channels.shape(number))
+    return axis in channels.positions(number, batch)
+
+
+# The operations that pick values by an index, or by their size, and where they name the axis.
+_PICKING = {"gather": 1, "index_select": 1, "topk": 2, "sort": 1}
+
+
+def _reordering(channels: Channels, features: int, batch: int) -> str | None:
+    """The operation, on the way of the positions, that put them where the picture said."""
+    trace = channels.trace
+    waiting, seen = [features], {features}
+    while waiting:
+        number = waiting.pop()
+        operation = trace.producers[number]
+        if operation is None or len(extents(trace.shape(number), batch)) <= 1:
+            continue
+        if not _picked_axes(channels, operation).isdisjoint(
+            channels.positions(operation.inputs()[0], batch) if operation.inputs() else NONE
+        ):
+            return operation.name
+        sources = set(_ways_of_positions(channels, operation, number))
+        waiting += sources - seen
+        seen |= sources
+    return None
+
+
+def _picked_axes(channels: Channels, operation: Operation) -> Axes:
+    """The axes along which an operation picks values, as the picture tells it to."""
+    data = channels.trace.from_input
+    if operation.name == "index":
+        indices = enumerate(operation.args[1])
+        return frozenset(a for a, i in indices if isinstance(i, Value) and i.number in data)
+    if operation.name not in _PICKING:
+        return NONE
+    chosen = operation.inputs()[1:]
+    if chosen and not data.intersection(chosen):
+        return NONE
+    arguments = operation.args[_PICKING[operation.name] :]
+    given = [a for a in arguments if isinstance(a, int) and not isinstance(a, bool)]
+    axis = given[0] if given else operation.kwargs.get("dim", -1)
+    return frozenset({axis % len(channels.shape(operation.inputs()[0]))})
+
+
+def _ways_of_positions(channels: Channels, operation: Operation, number: int) -> list[int]:
+    """The operands that the positions of a value come from.
+
+    Of a matrix product it is one, of attention the queries: what is attended to may be picked.
+    """
+    data = _data(channels.trace, number)
+    if operation.name == "bmm" and len(data) == 2:
+        first, second = (channels.of(n) for n in operation.inputs())
+        return data[1:] if 1 in first and 2 not in second else data[:1]
+    if operation.name.startswith("_scaled_dot_product") or operation.name in _PICKING:
+        return data[:1]
+    return data
 
 
 def _data(trace: Trace, number: int) -> list[int]:
@@ -94,127 +170,3 @@ def origin(trace: Trace, number: int) -> int:
         number = _data(trace, number)[0]
         operation = trace.producers[number]
     return number
-
-
-class _Channels:
-    """Follows the axes that hold channels from the operations that make channels onwards."""
-
-    def __init__(self, trace: Trace) -> None:
-        self.trace = trace
-        self._known: dict[int, Axes] = {}
-
-    def of(self, number: int) -> Axes:
-        if number not in self._known:
-            operation = self.trace.producers[number]
-            rule = None if operation is None else _RULES.get(operation.name)
-            known = NONE if operation is None or rule is None else rule(self, operation, number)
-            self._known[number] = known
-        return self._known[number]
-
-    def shape(self, number: int) -> tuple[int, ...]:
-        return self.trace.shape(number)
-
-
-_Rule = Callable[[_Channels, Operation, int], Axes]
-
-
-def _second(_: _Channels, __: Operation, ___: int) -> Axes:
-    return frozenset({1})
-
-
-def _last(channels: _Channels, _: Operation, number: int) -> Axes:
-    return frozenset({len(channels.shape(number)) - 1})
-
-
-def _layer_norm(channels: _Channels, operation: Operation, number: int) -> Axes:
-    return (_last if len(operation.args[1]) == 1 else _same)(channels, operation, number)
-
-
-def _same(channels: _Channels, operation: Operation, _: int) -> Axes:
-    return channels.of(operation.args[0].number)
-
-
-def _expanded(channels: _Channels, operation: Operation, number: int) -> Axes:
-    source = operation.args[0].number
-    added = len(channels.shape(number)) - len(channels.shape(source))
-    return frozenset(axis + added for axis in channels.of(source))
-
-
-def _agreed(channels: _Channels, operation: Operation, number: int) -> Axes:
-    """Of an element-wise operation: what all operands of full shape agree on."""
-    shape = channels.shape(number)
-    sources = [n for n in operation.inputs() if channels.shape(n) == shape]
-    known = [channels.of(n) for n in sources if n in channels.trace.from_input]
-    return frozenset.intersection(*known) if known else NONE
-
-
-def _matrix_product(channels: _Channels, operation: Operation, _: int) -> Axes:
-    """Rows of the first operand, columns of the second."""
-    first, second = (channels.of(value.number) for value in operation.args[:2])
-    return (first & {1}) | (second & {2})
-
-
-def _reduced(channels: _Channels, operation: Operation, _: int) -> Axes:
-    source = operation.args[0].number
-    rank = len(channels.shape(source))
-    gone = {axis % rank for axis in (operation.args[1] if len(operation.args) > 1 else ())}
-    keeps_axes = len(operation.args) > 2 and bool(operation.args[2])
-    kept = [axis for axis in range(rank) if keeps_axes or axis not in gone]
-    return frozenset(kept.index(axis) for axis in channels.of(source) - gone)
-
-
-def _permuted(channels: _Channels, operation: Operation, number: int) -> Axes:
-    rank = len(channels.shape(number))
-    order = list(range(rank))
-    if operation.name == "permute":
-        order = [axis % rank for axis in operation.args[1]]
-    else:
-        first, second = operation.args[1:3] if len(operation.args) > 2 else (0, rank - 1)
-        order[first], order[second] = order[second], order[first]
-    known = channels.of(operation.args[0].number)
-    return frozenset(to for to, origin in enumerate(order) if origin in known)
-
-
-def _viewed(channels: _Channels, operation: Operation, number: int) -> Axes:
-    """A view may merge and split axes: one that holds a part of the channels counts as channels."""
-    source = operation.args[0].number
-    before, after = _strides(channels.shape(source)), _strides(channels.shape(number))
-    held = [before[axis] for axis in channels.of(source)]
-    return frozenset(
-        axis
-        for axis, (low, high) in enumerate(after)
-        if any(max(low, start) < min(high, end) for start, end in held)
-    )
-
-
-def _strides(shape: tuple[int, ...]) -> list[tuple[int, int]]:
-    """For each axis of a contiguous tensor: how far a step along it leads, and the whole axis."""
-    steps = [math.prod(shape[axis:]) for axis in range(len(shape) + 1)]
-    return [(steps[axis + 1], steps[axis]) for axis in range(len(shape))]
-
-
-_ELEMENTWISE = (
-    "relu gelu silu hardswish hardtanh leaky_relu elu tanh sigmoid hardsigmoid mish add sub mul div"
-).split()
-
-_RULES: Mapping[str, _Rule] = {
-    **dict.fromkeys(
-        (
-            "convolution native_batch_norm _native_batch_norm_legit_no_training cudnn_batch_norm"
-            " native_group_norm"
-        ).split(),
-        _second,
-    ),
-    **dict.fromkeys(("mm", "addmm"), _last),
-    "native_layer_norm": _layer_norm,
-    "bmm": _matrix_product,
-    "expand": _expanded,
-    **dict.fromkeys(("mean", "sum"), _reduced),
-    **dict.fromkeys(("permute", "transpose", "t"), _permuted),
-    **dict.fromkeys(
-        "view _unsafe_view reshape _reshape_alias squeeze unsqueeze".split(),
-        _viewed,
-    ),
-    **dict.fromkeys("clone contiguous _to_copy detach alias slice".split(), _same),
-    **dict.fromkeys(_ELEMENTWISE, _agreed),
-}
