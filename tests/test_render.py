@@ -18,7 +18,7 @@ from seewhy import render
 from seewhy.errors import InputError
 from seewhy.geometry import Geometry
 from seewhy.preprocess import Preprocess
-from seewhy.results import ClassEvidence, PictureEvidence
+from seewhy.results import ClassEvidence, PictureEvidence, Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -265,7 +265,12 @@ def explained(image: Image, name: str, against: str | None = None) -> PictureEvi
     _, geometry = Preprocess()(image)
     maps = [bump(2, 1, 12.0), bump(4, 5, 5.0), -np.abs(bump(3, 3, 2.0))]
     return PictureEvidence(
-        name, image, geometry, tuple(entry(n, each) for n, each in enumerate(maps)), against
+        name,
+        image,
+        geometry,
+        tuple(entry(n, each) for n, each in enumerate(maps)),
+        against,
+        Prediction("dog" if against else "Egyptian cat", 0.621),
     )
 
 
@@ -280,6 +285,8 @@ def test_the_equation_in_words() -> None:
     value = replace(entry(0, bump(2, 1, 12.0)), logit=9.31, evidence=9.52, bias=-0.21)
     assert render.equation(value) == "logit 9.31 = evidence 9.52 + bias -0.21"
     assert render.equation(value, "dog") == "margin 9.31 = evidence 9.52 + bias -0.21"
+    small = replace(value, logit=0.00123, evidence=0.00123, bias=-0.0)
+    assert render.equation(small) == "logit 0.00123 = evidence 0.00123 + bias 0.00000"
 
 
 def cells(sheet: Image, row: tuple[int, int], count: int) -> list[NDArray[np.uint8]]:
@@ -305,10 +312,13 @@ def test_a_tiny_picture_is_enlarged_by_whole_pixels() -> None:
 def test_a_shared_scale_is_shared_as_asked() -> None:
     first, second = two()
     louder = replace(second, classes=tuple(replace(c, map=c.map * 10) for c in second.classes))
-    sheets: dict[Share, Image] = {
-        share: render.contact_sheet([first, louder], share=share)
-        for share in ("picture", "all", "none")
+    shares: tuple[Share, ...] = ("picture", "all", "none")
+    sheets: dict[str, Image] = {
+        share: render.contact_sheet([first, louder], share=share) for share in shares
     }
+    everything = render.limit(each.map for each in louder.classes)
+    sheets["scale"] = render.contact_sheet([first, louder], scale=everything)
+    assert sheets["scale"].tobytes() == sheets["all"].tobytes()
     strongest = {
         share: [
             np.abs(cell.astype(int) - cells(sheet, (16, 208), 1)[0]).sum(-1)[40:140, 60:200].max()
@@ -329,6 +339,60 @@ def test_a_sheet_of_odd_pictures() -> None:
 
 def test_the_same_input_gives_the_same_bytes() -> None:
     assert render.contact_sheet(two()).tobytes() == render.contact_sheet(two()).tobytes()
+
+
+def test_a_sheet_says_what_was_predicted_whatever_was_asked() -> None:
+    """Below the plain picture stands the decision, and nothing where it is not known."""
+    asked = replace(explained(scene(64, 64), "a.png"), predicted=Prediction("dog", 0.9))
+    sheets = [
+        render.contact_sheet([each])
+        for each in (
+            asked,
+            replace(asked, classes=asked.classes[1:]),
+            replace(asked, predicted=Prediction("emu", 0.9)),
+        )
+    ]
+    first, fewer, other = (np.asarray(sheet)[272:304, 16:272] for sheet in sheets)
+    np.testing.assert_array_equal(first, fewer)
+    assert (first != other).any()
+    unknown = render.contact_sheet([replace(asked, predicted=None)])
+    assert unknown.height == sheets[0].height  # the map's cell is the higher one
+    assert (np.asarray(unknown)[272:304, 16:272] != first).any()
+
+
+def test_a_plate_is_an_overlay_with_its_scale_below() -> None:
+    picture = explained(scene(640, 480), "scene.png")
+    evidence = picture.classes[1]
+    drawn = np.asarray(render.plate(picture, evidence, limit=12.0))
+    alone = render.overlay(picture.image, evidence.map, picture.geometry, limit=12.0)
+    np.testing.assert_array_equal(drawn[:480], np.asarray(alone))
+    bar = np.asarray(render.colour_bar(12.0, width=640))
+    np.testing.assert_array_equal(drawn[486 : 486 + len(bar)], bar)
+    below = drawn[486 + len(bar) :]
+    assert (below.min(axis=(1, 2)) < 128).any()  # ink
+
+
+def test_a_plate_of_a_tiny_picture_is_wide_enough_for_its_text() -> None:
+    picture = explained(scene(8, 30), "tiny.png")
+    assert render.plate(picture, picture.classes[0]).width == 256
+    enlarged = render.fitted(picture, 1600)
+    assert enlarged.image.size == (64, 240)
+    assert enlarged.geometry.original == (64, 240)
+    assert render.fitted(explained(scene(3200, 100), "wide.png"), 1600).image.size == (1600, 50)
+
+
+def test_a_long_equation_gets_two_lines() -> None:
+    picture = explained(scene(64, 64), "a.png")
+    one, two = (
+        render.plate(each, each.classes[0]).height
+        for each in (picture, replace(picture, against="others"))
+    )
+    assert two - one == 17
+
+
+def test_a_picture_that_fits_is_left_as_it_is() -> None:
+    picture = explained(scene(640, 480), "scene.png")
+    assert render.fitted(picture, 1600).image is picture.image
 
 
 WRONG: list[tuple[Any, str]] = [
@@ -385,9 +449,14 @@ def signed_overlay() -> Image:
     )
 
 
+def first_of(picture: PictureEvidence) -> tuple[PictureEvidence, ClassEvidence]:
+    return picture, picture.classes[0]
+
+
 PICTURES: dict[str, Callable[[], Image]] = {
     "overlay-positive": positive_overlay,
     "overlay-signed": signed_overlay,
+    "plate": lambda: render.plate(*first_of(explained(scene(320, 200), "scene.png"))),
     "sheet-positive": lambda: render.contact_sheet(two()),
     "sheet-signed": lambda: render.contact_sheet(two(), style="signed", share="all", top=2),
 }

@@ -1,4 +1,4 @@
-"""Draw evidence: maps to colours, overlays, colour bars and contact sheets.
+"""Draw evidence: maps to colours, overlays, colour bars, plates and contact sheets.
 
 Maps stay raw and signed until here. Colours always mean logits on a scale that the caller knows;
 no positive evidence is drawn as none, never stretched to look like some; what the network did not
@@ -8,6 +8,7 @@ see is dimmed.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
@@ -19,7 +20,7 @@ from PIL.Image import Image, Resampling
 
 from seewhy.errors import InputError
 from seewhy.geometry import Geometry, Size
-from seewhy.results import deviation, whole
+from seewhy.results import decimals, deviation, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.ImageFont import FreeTypeFont
 
-    from seewhy.results import ClassEvidence, PictureEvidence
+    from seewhy.results import ClassEvidence, PictureEvidence, Prediction
 
     Map = Float[NDArray[np.floating], "height width"]
 
@@ -154,31 +155,71 @@ def overlay(
     return PIL.Image.composite(top, under, PIL.Image.fromarray(mask))
 
 
-def colour_bar(limit: float, *, style: Style = "positive", width: int = _CELL) -> Image:
+def colour_bar(
+    limit: float, *, style: Style = "positive", width: int = _CELL, zoom: int = 1
+) -> Image:
     """The scale of `colourise`, labelled in logits, on white.
 
     Args:
         limit: the magnitude with the strongest colour; 0 gives an empty bar.
         style: see `colourise`.
         width: in pixels; the height follows.
+        zoom: how many times as high as on a contact sheet the bar and its letters are.
     """
     start = -limit if style == "signed" else 0.0
-    ramp = np.broadcast_to(np.linspace(start, limit, width), (10, width))
+    height = 10 * zoom
+    ramp = np.broadcast_to(np.linspace(start, limit, width), (height, width))
     colours = PIL.Image.fromarray(colourise(ramp, style=style, limit=limit))
-    bar = PIL.Image.new("RGB", (width, 10 + _LINE), _PAPER)
+    bar = PIL.Image.new("RGB", (width, height + _LINE * zoom), _PAPER)
     bar.paste(colours, (0, 0), colours)
     draw = ImageDraw.Draw(bar)
-    draw.rectangle((0, 0, width - 1, 9), outline=_FAINT)
+    draw.rectangle((0, 0, width - 1, height - 1), outline=_FAINT)
     labels = {"la": f"{start:.3g}", "ma": "0" if start else "", "ra": f"{limit:.3g} logits"}
     for (anchor, label), x in zip(labels.items(), (0, width // 2, width - 1), strict=True):
-        draw.text((x, 12), label, fill=_FAINT, font=_font(11), anchor=anchor)
+        draw.text((x, 12 * zoom), label, fill=_FAINT, font=_font(11 * zoom), anchor=anchor)
     return bar
 
 
 def equation(evidence: ClassEvidence, against: str | None = None) -> str:
     """How the logit adds up, in words: "logit 9.31 = evidence 9.52 + bias -0.21"."""
-    parts = f"evidence {evidence.evidence:z.2f} + bias {evidence.bias:z.2f}"
-    return f"{whole(against)} {evidence.logit:z.2f} = {parts}"
+    numbers = (evidence.logit, evidence.evidence, evidence.bias)
+    total, seen, rest = (f"{number:z.{decimals(*numbers)}f}" for number in numbers)
+    return f"{whole(against)} {total} = evidence {seen} + bias {rest}"
+
+
+def fitted(picture: PictureEvidence, longest: int) -> PictureEvidence:
+    """The same with its picture reduced to `longest` pixels on the longer side.
+
+    A tiny one is enlarged by a whole factor, its pixels left square.
+    """
+    image = _fit(picture.image, longest)
+    return replace(picture, image=image, geometry=picture.geometry.seen_from(image.size))
+
+
+def plate(
+    picture: PictureEvidence,
+    evidence: ClassEvidence,
+    *,
+    style: Style = "positive",
+    limit: float | None = None,
+) -> Image:
+    """An overlay that can be read alone: below it, its scale, its class and its sum.
+
+    The pixels of the overlay keep their places; a picture less than 256 pixels wide gets white
+    beside it, for the text.
+
+    Args:
+        picture: what to draw on, in its own size.
+        evidence: the one of its classes to draw.
+        style: see `colourise`.
+        limit: see `overlay`.
+    """
+    scale = _own_limit(evidence.map) if limit is None else limit
+    drawn = overlay(picture.image, evidence.map, picture.geometry, style=style, limit=scale)
+    width = max(_CELL, drawn.width)
+    zoom = max(1, round(width / 512))
+    account = _account(evidence, picture.against, scale, style=style, width=width, zoom=zoom)
+    return _arrange([drawn, *account], down=True, gap=6 * zoom)
 
 
 def contact_sheet(
@@ -187,6 +228,7 @@ def contact_sheet(
     top: int = 3,
     style: Style = "positive",
     share: Share = "picture",
+    scale: float | None = None,
 ) -> Image:
     """One row a picture: the picture, then its first classes' maps, each with its sum and scale.
 
@@ -197,6 +239,8 @@ def contact_sheet(
         top: how many classes of each.
         style: see `colourise`.
         share: whether the maps of one picture share a scale, or all do, or none.
+        scale: the magnitude, in logits, with the strongest colour in all maps, where they share
+            it with other sheets; instead of `share`.
 
     Raises:
         InputError: there is nothing to show, or an option has no meaning.
@@ -207,58 +251,79 @@ def contact_sheet(
         got = f"top={top} of {len(pictures)} pictures"
         fix = "pass at least one of both"
         raise InputError("contact sheet", expected="something to show", got=got, fix=fix)
-    shown = [picture.classes[:top] for picture in pictures]
-    everything = limit(entry.map for entries in shown for entry in entries)
-    rows = []
-    for picture, entries in zip(pictures, shown, strict=True):
-        own = limit(entry.map for entry in entries)
-        scales = {"all": everything, "picture": own}
-        limits = [scales.get(share, _own_limit(entry.map)) for entry in entries]
-        rows.append(_row(picture, entries, limits, style))
+    if share == "all" and scale is None:
+        scale = limit(entry.map for picture in pictures for entry in picture.classes[:top])
+    rows = [
+        _row(picture, _with_limits(picture.classes[:top], share, scale), style)
+        for picture in pictures
+    ]
     return _arrange(rows, down=True, gap=2 * _GAP, margin=_GAP)
 
 
+def _with_limits(
+    entries: Sequence[ClassEvidence], share: Share, scale: float | None
+) -> list[tuple[ClassEvidence, float]]:
+    if scale is None and share == "picture":
+        scale = limit(entry.map for entry in entries)
+    return [(each, _own_limit(each.map) if scale is None else scale) for each in entries]
+
+
 def _row(
-    picture: PictureEvidence,
-    entries: Sequence[ClassEvidence],
-    limits: Sequence[float],
-    style: Style,
+    picture: PictureEvidence, entries: Sequence[tuple[ClassEvidence, float]], style: Style
 ) -> Image:
-    image = _fit(picture.image)
-    geometry = picture.geometry.seen_from(image.size)
-    cells = [_arrange([_centred(image), _text(_about(picture))], down=True, gap=6)]
-    for entry, scale in zip(entries, limits, strict=True):
-        drawn = _centred(overlay(image, entry.map, geometry, style=style, limit=scale))
-        lines = [f"{entry.name}  {_percent(entry)}", equation(entry, picture.against)]
-        if style == "positive" and not (entry.map > 0).any():
-            lines.append("no positive evidence")
-        parts = [drawn, colour_bar(scale, style=style), _text(lines)]
-        cells.append(_arrange(parts, down=True, gap=6))
+    small = fitted(picture, _CELL)
+    cells = [_arrange([_centred(small.image), _text(_about(picture))], down=True, gap=6)]
+    for entry, scale in entries:
+        drawn = overlay(small.image, entry.map, small.geometry, style=style, limit=scale)
+        account = _account(entry, picture.against, scale, style=style)
+        cells.append(_arrange([_centred(drawn), *account], down=True, gap=6))
     return _arrange(cells, down=False, gap=_GAP)
 
 
 def _about(picture: PictureEvidence) -> list[str]:
-    """What stands below a picture: its first class, its name and size, the certificate."""
+    """What stands below a picture: the decision, its name and size, the certificate."""
     width, height = picture.image.size
     lines = [Path(picture.path).name, f"{width:,} x {height:,} pixels"]
+    if picture.predicted:
+        lines.insert(0, f"predicted: {picture.predicted.name}  {_percent(picture.predicted)}")
     if picture.classes:
-        first = picture.classes[0]
-        worst = max(entry.certificate for entry in picture.classes)
-        lines = [f"{first.name}  {_percent(first)}", *lines, deviation(worst)]
+        lines.append(deviation(max(entry.certificate for entry in picture.classes)))
     return [*lines, f"against {picture.against}"] if picture.against else lines
 
 
-def _percent(entry: ClassEvidence) -> str:
+def _account(
+    entry: ClassEvidence,
+    against: str | None,
+    scale: float,
+    *,
+    style: Style,
+    width: int = _CELL,
+    zoom: int = 1,
+) -> list[Image]:
+    """What stands below a map: the scale of its colours, then its class and sum in words."""
+    total, terms = equation(entry, against).split(" = ")
+    lines = [f"{entry.name}  {_percent(entry)}", f"{total} = {terms}"]
+    if _font(11 * zoom).getlength(lines[1]) > width:
+        lines[1:] = [total, f"= {terms}"]
+    if style == "positive" and not (entry.map > 0).any():
+        lines.append("no positive evidence")
+    bar = colour_bar(scale, style=style, width=width, zoom=zoom)
+    return [bar, _text(lines, width=width, zoom=zoom)]
+
+
+def _percent(entry: ClassEvidence | Prediction) -> str:
     return f"{100 * entry.probability:.1f} %"
 
 
-def _fit(image: Image) -> Image:
-    """A copy that fills a cell: reduced, or every pixel repeated a whole number of times."""
+def _fit(image: Image, longest: int) -> Image:
+    """The picture itself, or one reduced to `longest`, or a tiny one enlarged to about a cell."""
     longer = max(image.size)
-    if longer <= _CELL:
+    if longer <= _CELL <= longest:
         factor = _CELL // longer
         return image.resize((image.width * factor, image.height * factor), Resampling.NEAREST)
-    width, height = (max(1, round(side * _CELL / longer)) for side in image.size)
+    if longer <= longest:
+        return image
+    width, height = (max(1, round(side * longest / longer)) for side in image.size)
     return image.resize((width, height), Resampling.LANCZOS, reducing_gap=3.0)
 
 
@@ -268,22 +333,23 @@ def _centred(image: Image) -> Image:
     return canvas
 
 
-def _text(lines: Sequence[str]) -> Image:
-    """Lines of text, the first one bold, each cut to the width of a cell."""
-    canvas = PIL.Image.new("RGB", (_CELL, _LINE * len(lines)), _PAPER)
+def _text(lines: Sequence[str], *, width: int = _CELL, zoom: int = 1) -> Image:
+    """Lines of text, the first one bold, each cut to the width."""
+    height = _LINE * zoom
+    canvas = PIL.Image.new("RGB", (width, height * len(lines)), _PAPER)
     draw = ImageDraw.Draw(canvas)
     for number, line in enumerate(lines):
-        font, ink = (_font(11), _FAINT) if number else (_font(12, bold=True), _INK)
-        draw.text((0, number * _LINE), _elide(line, font), fill=ink, font=font)
+        font, ink = (_font(11 * zoom), _FAINT) if number else (_font(12 * zoom, bold=True), _INK)
+        draw.text((0, number * height), _elide(line, font, width), fill=ink, font=font)
     return canvas
 
 
-def _elide(line: str, font: FreeTypeFont) -> str:
-    """A line that fits a cell: its middle gives way, so that name and number both stay."""
+def _elide(line: str, font: FreeTypeFont, width: int) -> str:
+    """A line that fits: its middle gives way, so that name and number both stay."""
     line = " ".join(line.split())
-    if font.getlength(line) <= _CELL:
+    if font.getlength(line) <= width:
         return line
-    kept = next(n for n in range(len(line), 0, -1) if font.getlength(_cut(line, n)) <= _CELL)
+    kept = next(n for n in range(len(line), 0, -1) if font.getlength(_cut(line, n)) <= width)
     return _cut(line, kept)
 
 

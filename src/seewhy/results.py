@@ -41,10 +41,35 @@ class ClassEvidence:
     certificate: float
     map: NDArray[np.float32]
 
+    def to_json(self) -> dict[str, object]:
+        """All but the map, for a JSON document."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "probability": finite(self.probability),
+            "logit": finite(self.logit),
+            "evidence": finite(self.evidence),
+            "bias": finite(self.bias),
+            "certificate": finite(self.certificate),
+        }
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The class that a model gives the largest logit, whichever classes are explained.
+
+    Attributes:
+        name: its name, or its index as text.
+        probability: the model's probability for it, 0 to 1.
+    """
+
+    name: str
+    probability: float
+
 
 @dataclass(frozen=True)
 class PictureEvidence:
-    """One picture, and the evidence for each class asked for, the most probable first.
+    """One picture, and the evidence for each class asked for, in the order asked for.
 
     Attributes:
         path: where the picture came from, or a name for it.
@@ -52,6 +77,7 @@ class PictureEvidence:
         geometry: how `image` became the network's input; the maps cover the prepared input.
         classes: one entry a class.
         against: the class (or "others") that the evidence is measured against, if any.
+        predicted: the most probable of all the model's classes, if that is known.
     """
 
     path: str
@@ -59,6 +85,7 @@ class PictureEvidence:
     geometry: Geometry
     classes: tuple[ClassEvidence, ...]
     against: str | None = None
+    predicted: Prediction | None = None
 
     @property
     def whole(self) -> str:
@@ -79,3 +106,14 @@ def deviation(certificate: float) -> str:
     if not math.isfinite(certificate):
         return "not shown to add up"
     return f"adds up to {certificate:.0e}" if certificate else "adds up exactly"
+
+
+def finite(value: float) -> float | None:
+    """Return `value`, or None (JSON has no NaN) where it is not a finite number."""
+    return float(value) if math.isfinite(value) else None
+
+
+def decimals(*values: float) -> int:
+    """Return the digits after the point that show `values`: two, more where all are small."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    return min(8, max(2, 2 - math.floor(math.log10(largest)))) if largest > 0 else 2

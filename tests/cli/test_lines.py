@@ -87,3 +87,4 @@ def test_json_has_no_nan() -> None:
     assert '"logit": null' in text
     assert '"certificate": null' in text
     assert '"path": "photos/a.png"' in text
+    assert '"adds_up_to": "logit"' in text

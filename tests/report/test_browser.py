@@ -15,8 +15,8 @@ from tests.handmade import GRID, cat, class_evidence, hill
 from seewhy import render
 from seewhy.geometry import Geometry
 from seewhy.report import write_report
-from seewhy.report.markup import decimals, number
-from seewhy.results import PictureEvidence
+from seewhy.report.markup import number
+from seewhy.results import PictureEvidence, decimals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

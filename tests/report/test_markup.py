@@ -12,16 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seewhy.report.markup import (
-    decimals,
     embed,
     escape,
-    finite,
     hash_source,
     number,
     percent,
     printable,
 )
-from seewhy.results import deviation
+from seewhy.results import decimals, deviation, finite
 
 any_text = st.text(st.characters(codec=None))  # lone surrogates as well
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 
 from seewhy.cli.answers import Answer
 from seewhy.cli.text import columns, fit, plain
-from seewhy.report.markup import decimals
-from seewhy.results import ClassEvidence, deviation, whole
+from seewhy.results import ClassEvidence, decimals, deviation, whole
 
 DOCUMENT_VERSION = 1
 _GAP = "   "
@@ -80,10 +78,24 @@ def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
     )
 
 
-def document(model: str, answers: Sequence[Answer]) -> str:
-    """Return all answers as one JSON document."""
-    results = [_result(answer) for answer in answers]
-    return dump({"version": DOCUMENT_VERSION, "model": model, "results": results})
+def document(model: str, answers: Sequence[Answer], *, against: str | None = None) -> str:
+    """Return all answers as one JSON document.
+
+    Args:
+        model: its name.
+        answers: one result each.
+        against: the class, or "others", that all evidence is measured against, if any. Then what
+            stands under "logit" is what "adds_up_to" says.
+    """
+    return dump(
+        {
+            "version": DOCUMENT_VERSION,
+            "model": model,
+            "against": against,
+            "adds_up_to": whole(against),
+            "results": [_result(answer) for answer in answers],
+        }
+    )
 
 
 def dump(content: object) -> str:
@@ -91,28 +103,11 @@ def dump(content: object) -> str:
     return json.dumps(content, indent=2, allow_nan=False)
 
 
-def finite(value: float) -> float | None:
-    """Return `value`, or None (JSON has no NaN) where it is not a finite number."""
-    return value if math.isfinite(value) else None
-
-
 def _result(answer: Answer) -> dict[str, object]:
     return {
         "path": str(answer.path),
         "size": answer.geometry and list(answer.geometry.original),
-        "classes": [_class(entry) for entry in answer.classes],
+        "classes": [entry.to_json() for entry in answer.classes],
         "files": [str(file) for file in answer.files],
         "error": answer.error,
-    }
-
-
-def _class(entry: ClassEvidence) -> dict[str, object]:
-    return {
-        "id": entry.id,
-        "name": entry.name,
-        "probability": finite(entry.probability),
-        "logit": finite(entry.logit),
-        "evidence": finite(entry.evidence),
-        "bias": finite(entry.bias),
-        "certificate": finite(entry.certificate),
     }

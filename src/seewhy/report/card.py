@@ -11,15 +11,13 @@ from seewhy import render
 from seewhy.errors import InputError
 from seewhy.report.markup import (
     base64_text,
-    decimals,
     embed,
     escape,
-    finite,
     number,
     percent,
     template,
 )
-from seewhy.results import ClassEvidence, PictureEvidence, deviation
+from seewhy.results import ClassEvidence, PictureEvidence, decimals, deviation
 
 LONGEST_SIDE = 1024  # of the embedded picture, in pixels
 SHOWN_SIDE = 640  # of the picture on a wide screen, in CSS pixels
@@ -57,6 +55,8 @@ def _facts(picture: PictureEvidence) -> str:
         facts.append(f"evidence on a grid of {columns} × {rows}")
     if (share := _share_seen(picture)) < 0.995:
         facts.append(f"the network saw {share:.0%} of it".replace("%", "\N{NO-BREAK SPACE}%"))
+    if (best := picture.predicted) and best.name not in {each.name for each in picture.classes}:
+        facts.append(f"predicted: <bdi>{escape(best.name)}</bdi> {percent(best.probability)}")
     if picture.against:
         facts.append(f"against <bdi>{escape(picture.against)}</bdi>")
     return " · ".join(facts)
@@ -130,20 +130,10 @@ def _evidence(picture: PictureEvidence) -> dict[str, object]:
     return {
         "grid": _grid(picture),
         "geometry": picture.geometry.to_json(),
-        "classes": [_class_data(entry) for entry in picture.classes],
-    }
-
-
-def _class_data(entry: ClassEvidence) -> dict[str, object]:
-    return {
-        "id": entry.id,
-        "name": entry.name,
-        "probability": finite(entry.probability),
-        "logit": finite(entry.logit),
-        "evidence": finite(entry.evidence),
-        "bias": finite(entry.bias),
-        "certificate": finite(entry.certificate),
-        "map": base64_text(entry.map.astype("<f4").tobytes()),
+        "classes": [
+            {**entry.to_json(), "map": base64_text(entry.map.astype("<f4").tobytes())}
+            for entry in picture.classes
+        ],
     }
 
 

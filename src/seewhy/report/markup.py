@@ -53,17 +53,6 @@ def hash_source(text: str) -> str:
     return f"sha256-{base64_text(hashlib.sha256(text.encode('utf-8')).digest())}"
 
 
-def finite(value: float) -> float | None:
-    """Return `value`, or None (JSON has no NaN) where it is not a finite number."""
-    return float(value) if math.isfinite(value) else None
-
-
-def decimals(*values: float) -> int:
-    """Return the digits after the point that show `values`: two, more where all are small."""
-    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-    return min(8, max(2, 2 - math.floor(math.log10(largest)))) if largest > 0 else 2
-
-
 def number(value: float, digits: int = 2) -> str:
     """Return `value` with a true minus sign, and without a sign where it rounds to zero."""
     if not math.isfinite(value):
