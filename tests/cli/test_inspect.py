@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,23 @@ def test_it_tells_the_head_and_how_well_it_holds(
         line.split("   ", 1) for line in capsys.readouterr().out.splitlines() if "   " in line
     )
     facts = {name.strip(): fact.strip() for name, fact in facts.items()}
-    assert list(facts) == ["model", "head", "path", "features", "input", "noise", "good.jpg"]
+    assert list(facts) == [
+        "model",
+        "head",
+        "path",
+        "features",
+        "input",
+        "found",
+        "noise",
+        "good.jpg",
+    ]
     assert facts["model"] == "nets.py:make, 3 classes, on cpu"
     assert facts["head"] == "linear: average pooling, then linear layers; maps are exact"
     assert facts["features"] == "8 channels on a grid of 8 x 8, from the output of 1"
     assert facts["input"] == "32 x 32 pixels, crop 0.875, bicubic"
+    assert re.fullmatch(
+        r"adds up (exactly|to \de-\d\d), on an example and on another input", facts["found"]
+    )
     assert facts["noise"].startswith("adds up ")
     assert facts["good.jpg"].startswith("dog 37.2 %   adds up ")
 
@@ -35,10 +49,25 @@ def test_it_takes_a_photograph_of_its_own(here: Path, capsys: pytest.CaptureFixt
     assert "\nchelsea.png   " in capsys.readouterr().out
 
 
+def test_without_scikit_image_it_says_what_it_did_not_check(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "skimage" else find(name)
+    )
+    assert main(["inspect", *NET]) == 0
+    said = capsys.readouterr()
+    assert said.err == (
+        "no picture to check the maps on; pip install 'seewhy[demo]' for one, or pass --picture\n"
+    )
+    assert "\nnoise " in said.out
+
+
 def test_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", *NET, "--picture", "good.jpg", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert list(found) == ["version", "model", "head", "checks", "error"]
+    assert list(found) == ["version", "model", "head", "checks", "error", "tried"]
     assert found["head"] == {
         "kind": "linear",
         "activation": None,
@@ -47,10 +76,12 @@ def test_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "channels": 8,
         "grid": [8, 8],
         "features": "the output of 1",
+        "certificate": found["head"]["certificate"],
     }
+    assert 0 <= found["head"]["certificate"] < 1e-5
     assert [check["on"] for check in found["checks"]] == ["noise", "good.jpg"]
     assert all(check["certificate"] <= check["tolerance"] for check in found["checks"])
-    assert found["error"] is None
+    assert (found["error"], found["tried"]) == (None, [])
 
 
 def test_a_refusal_in_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,4 +90,5 @@ def test_a_refusal_in_json(here: Path, capsys: pytest.CaptureFixture[str]) -> No
     found = json.loads(said.out)
     assert found["head"] is None
     assert "uses max pooling" in found["error"]
+    assert any("max pooling" in rule for rule in found["tried"])
     assert not said.err

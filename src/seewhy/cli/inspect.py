@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from seewhy.heads import Head
     from seewhy.models import Classifier
 
-HELP = """Look at a model: where its decisions are made, and whether maps of them can be exact.
+HELP = """Say where a model decides, and whether maps of that can be exact.
 
 [bold]Examples[/bold]
 
@@ -59,7 +59,7 @@ def inspect(
     num_classes: options.NumClasses = None,
     picture: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Check the maps on it too; else on one of the demo's."),
+        typer.Option(metavar="FILE", help="Check the maps on it; else on one of the demo's."),
     ] = None,
     as_json: options.AsJson = False,
     size: options.Size = None,
@@ -96,6 +96,9 @@ def inspect(
     checks = [_check(network, "noise", network.example())]
     if path is not None:
         checks.append(_check(network, path.name, [image], decides=True))
+    elif not as_json:
+        hint = "pip install 'seewhy[demo]' for one, or pass --picture"
+        typer.echo(f"no picture to check the maps on; {hint}", err=True)
     show = _show_json if as_json else _show
     show(network, head, checks)
     return 0 if all(check.holds for check in checks) else 1
@@ -125,6 +128,7 @@ def _decision(result: Explanation) -> tuple[str, float]:
 
 def _show(model: Classifier, head: Head, checks: list[Check]) -> None:
     from seewhy.cli.text import plain
+    from seewhy.results import deviation
 
     how = model.preprocess
     grid = " x ".join(map(str, head.grid))
@@ -136,6 +140,7 @@ def _show(model: Classifier, head: Head, checks: list[Check]) -> None:
         "features": f"{head.channels} channels on a grid of {grid}, from {_place(head.features)}",
         "input": f"{how.size[0]} x {how.size[1]} pixels, {how.mode} {how.crop:.3g}, "
         f"{how.interpolation}",
+        "found": f"{deviation(head.certificate)}, on an example and on another input",
     }
     facts |= {check.on: _verdict(check) for check in checks}
     width = max(map(len, facts))
@@ -164,7 +169,7 @@ def _place(tap: Tap) -> str:
 
 
 def _show_json(model: Classifier, head: Head, checks: list[Check]) -> None:
-    from seewhy.cli.lines import DOCUMENT_VERSION, dump, finite
+    from seewhy.results import finite
 
     found = {
         "kind": head.kind,
@@ -174,24 +179,27 @@ def _show_json(model: Classifier, head: Head, checks: list[Check]) -> None:
         "channels": head.channels,
         "grid": list(head.grid),
         "features": _place(head.features),
+        "certificate": finite(head.certificate),
     }
     held = [
         {"on": c.on, "certificate": finite(c.certificate), "tolerance": c.tolerance} for c in checks
     ]
-    content = {"head": found, "checks": held, "error": None}
-    print(dump({"version": DOCUMENT_VERSION, "model": model.name, **content}))
+    _print_json(model, {"head": found, "checks": held, "error": None, "tried": []})
 
 
 def _refuse(model: Classifier, refusal: HeadNotFound, *, as_json: bool) -> int:
-    import sys
-
     from seewhy.cli.failures import FAILED
-    from seewhy.cli.lines import DOCUMENT_VERSION, dump
     from seewhy.cli.text import plain
 
     if as_json:
-        content: dict[str, object] = {"head": None, "checks": [], "error": str(refusal)}
-        print(dump({"version": DOCUMENT_VERSION, "model": model.name, **content}))
+        why = {"error": str(refusal), "tried": list(refusal.tried)}
+        _print_json(model, {"head": None, "checks": [], **why})
     else:
-        print(f"seewhy: {plain(str(refusal))}", file=sys.stderr)
+        typer.echo(f"seewhy: {plain(str(refusal))}", err=True)
     return FAILED
+
+
+def _print_json(model: Classifier, content: dict[str, object]) -> None:
+    from seewhy.cli.lines import DOCUMENT_VERSION, dump
+
+    print(dump({"version": DOCUMENT_VERSION, "model": model.name, **content}))
