@@ -12,13 +12,21 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from tests.cli.materials import make_network, photo
+from tests.cli.materials import NETS, make_network, photo
 
 from seewhy import explain
 from seewhy.cli import main
 from seewhy.preprocess import Preprocess
 
 NET = ("--model", "nets.py:make", "--size", "32")
+LIGHT = """
+from torch import nn
+def make():
+    net = nn.Sequential(nn.AvgPool2d(4), nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1),
+                        nn.Flatten(), nn.Linear(2, 2))
+    for p in net.parameters(): nn.init.eye_(p) if p.ndim == 2 else nn.init.ones_(p)
+    return net
+"""
 
 
 def asked(capsys: pytest.CaptureFixture[str], *typed: str, code: int = 0) -> str:
@@ -83,8 +91,8 @@ def test_json_is_one_document_of_the_promised_shape(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = document(capsys, "good.jpg", "letter.jpg", "--classes", "all", code=1)
-    assert list(found) == ["version", "model", "results"]
-    assert (found["version"], found["model"]) == (1, "nets.py:make")
+    assert list(found) == ["version", "model", "against", "adds_up_to", "results"]
+    assert list(found.values())[:4] == [1, "nets.py:make", None, "logit"]
     good, bad = found["results"]
     assert list(good) == list(bad) == ["path", "size", "classes", "files", "error"]
     assert (good["path"], good["size"], good["files"], good["error"]) == (
@@ -112,10 +120,13 @@ def test_json_is_one_document_of_the_promised_shape(
 def test_against_explains_the_margin(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plain = document(capsys, "good.jpg", "--classes", "all")["results"][0]["classes"]
     logits = {entry["id"]: entry["logit"] for entry in plain}
-    (margin,) = document(capsys, "good.jpg", "--classes", "1", "--against", "2")["results"][0][
-        "classes"
-    ]
+    names = ("--class-names", "names.txt")
+    found = document(capsys, "good.jpg", "--classes", "1", "--against", "2", *names)
+    assert (found["against"], found["adds_up_to"]) == ("catfish", "margin")
+    (margin,) = found["results"][0]["classes"]
     assert math.isclose(margin["logit"], logits[1] - logits[2], abs_tol=1e-6)
+    found = document(capsys, "good.jpg", "--against", "others")
+    assert (found["against"], found["adds_up_to"]) == ("others", "log-odds + entropy")
     assert "   log-odds + entropy " in asked(capsys, "good.jpg", "--against", "others")
 
 
@@ -158,14 +169,95 @@ def test_out_gets_an_overlay_a_class_and_a_contact_sheet(
     assert {f.name for f in out.iterdir()} == files | {"contact-sheet.png"}
     assert "good.1-dog.jpg" in files
     assert all(name.startswith("alpha.") for name in files if name.endswith(".png"))
-    assert pixels(out / "good.1-dog.jpg").shape == (40, 48, 3)
+    # 48 x 40 pixels five times as large, below them a bar and two lines of text
+    assert pixels(out / "good.1-dog.jpg").shape == (5 * 40 + 6 + 27 + 6 + 34, 256, 3)
 
 
 def test_an_overlay_of_a_large_picture_is_reduced(
     here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     document(capsys, "wide.png", "--out", str(tmp_path))
-    assert pixels(tmp_path / "wide.1.png").shape == (1, 1600, 3)
+    assert pixels(tmp_path / "wide.1.png").shape == (1 + 3 * (6 + 27 + 6 + 34), 1600, 3)
+
+
+def test_what_is_drawn_has_the_top_five_and_the_lines_have_the_decision(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["explain", "good.jpg", *NET, "--html", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert said.out.count("\n") == 1
+    assert said.err == (
+        f"wrote {tmp_path / 'contact-sheet.png'}\nwrote {tmp_path / 'report.html'}\n"
+    )
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert page.count('<span class="probability">') == 3  # the network has no more
+    assert pixels(tmp_path / "contact-sheet.png").shape[1] == 16 + 4 * 272
+    assert len(list(tmp_path.glob("good.*.jpg"))) == 3
+
+
+def test_many_pictures_get_several_contact_sheets(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for index in range(25):
+        photo(seed=index).save(tmp_path / f"{index:02}.png")
+    assert main(["explain", str(tmp_path), *NET, "--out", str(tmp_path / "out")]) == 0
+    sheets = [tmp_path / "out" / f"contact-sheet-{page}.png" for page in (1, 2)]
+    assert capsys.readouterr().err == "".join(f"wrote {sheet}\n" for sheet in sheets)
+    first, second = (pixels(sheet).shape[0] for sheet in sheets)
+    assert 23 <= first / second <= 25
+
+
+def test_one_scale_for_all_pictures(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A dim and a bright picture, and a network that counts light: same map, other strength."""
+    (tmp_path / "light.py").write_text(LIGHT)
+    for name, level in (("dim", 40), ("bright", 200)):
+        Image.new("RGB", (256, 256), (level,) * 3).save(tmp_path / f"{name}.png")
+    model = ("--model", f"{tmp_path}/light.py:make", "--size", "64", "--crop", "1")
+    typed = ("explain", f"{tmp_path}/*.png", *model, "--mean", "0,0,0", "--std", "1,1,1")
+    change = {}
+    for scale in ("picture", "all"):
+        out = tmp_path / scale
+        assert main([*typed, "--classes", "0", "--out", str(out), "--scale", scale]) == 0
+        for name in ("dim", "bright"):
+            drawn, plain = pixels(out / f"{name}.0.png"), pixels(tmp_path / f"{name}.png")
+            change[scale, name] = np.abs(drawn[128, 128] - plain[128, 128]).sum()
+    assert change["all", "bright"] == change["picture", "bright"]
+    assert change["all", "dim"] < change["picture", "dim"] / 2
+
+
+def test_a_picture_that_is_lost_before_it_is_drawn_has_failed(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The network itself removes one picture and overwrites another, after they were read."""
+    for name in ("a", "b", "c"):
+        photo().save(tmp_path / f"{name}.png")
+    (tmp_path / "thief.py").write_text(
+        f"{NETS}\nfrom pathlib import Path\n"
+        "class Thief(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.net = make()\n"
+        "    def forward(self, x):\n"
+        "        if len(x) == 3:\n"
+        "            here = Path(__file__).parent\n"
+        "            (here / 'a.png').unlink(missing_ok=True)\n"
+        "            (here / 'b.png').write_bytes(Path('good.jpg').read_bytes())\n"
+        "        return self.net(x)\n"
+    )
+    typed = ("explain", f"{tmp_path}/*.png", "--model", f"{tmp_path}/thief.py:Thief")
+    code = main([*typed, "--size", "32", "--html", "--out", str(tmp_path / "out")])
+    said = capsys.readouterr()
+    assert code == 1, said.err
+    assert said.err.splitlines()[:3] == [
+        "2 of 3 pictures failed:",
+        f"  {tmp_path}/a.png: expected a picture, got no such file; check the path",
+        f"  {tmp_path}/b.png: expected the picture that was explained, got one that was changed "
+        "since; explain it again",
+    ]
+    assert [line.split()[0] for line in said.out.splitlines()] == ["c.png"]
+    assert "2 pictures could not be read" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_html_writes_a_report_with_the_failures_in_it(
@@ -198,24 +290,18 @@ def test_the_hottest_spot_of_an_overlay_is_where_the_evidence_is(
     here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """A network that counts white: the white corner has to be coloured, the dark rest not."""
-    (tmp_path / "white.py").write_text(
-        "from torch import nn\n"
-        "def make():\n"
-        "    net = nn.Sequential(nn.AvgPool2d(4), nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1),\n"
-        "                        nn.Flatten(), nn.Linear(2, 2))\n"
-        "    for p in net.parameters(): nn.init.eye_(p) if p.ndim == 2 else nn.init.ones_(p)\n"
-        "    return net\n"
-    )
-    picture = Image.new("RGB", (64, 64), (30, 30, 30))
-    picture.paste((200, 200, 200), (40, 8, 56, 24))
+    (tmp_path / "light.py").write_text(LIGHT)
+    picture = Image.new("RGB", (256, 256), (30, 30, 30))
+    picture.paste((200, 200, 200), (160, 32, 224, 96))
     picture.save(tmp_path / "spot.png")
     spot, out = str(tmp_path / "spot.png"), tmp_path / "out"
-    model = ("--model", f"{tmp_path}/white.py:make", "--size", "64", "--crop", "1")
+    model = ("--model", f"{tmp_path}/light.py:make", "--size", "64", "--crop", "1")
     scale = ("--mean", "0.5,0.5,0.5", "--std", "1,1,1")
     assert main(["explain", spot, *model, *scale, "--classes", "0", "--out", str(out)]) == 0
-    change = np.abs(pixels(out / "spot.0.png") - pixels(tmp_path / "spot.png")).sum(2)
-    assert change[16, 48] > 50
-    assert change[50, 10] == change[16, 10] == change[50, 48] == 0
+    drawn = pixels(out / "spot.0.png")[:256]  # below lies its scale
+    change = np.abs(drawn - pixels(tmp_path / "spot.png")).sum(2)
+    assert change[64, 192] > 50
+    assert change[200, 40] == change[64, 40] == change[200, 192] == 0
 
 
 def test_a_map_that_does_not_add_up_fails(

@@ -140,7 +140,7 @@ def test_ctrl_c_keeps_what_is_finished(here: Path, tmp_path: Path) -> None:
         photo(seed=index).save(tmp_path / "photos" / f"{index:02}.png")
     typed = ("explain", "photos", "--model", "slow.py:Slow", "--size", "32", "--batch-size", "2")
     process = subprocess.Popen(
-        [*COMMAND, *typed, "--out", "maps"],
+        [*COMMAND, *typed, "--classes", "predicted", "--out", "maps"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

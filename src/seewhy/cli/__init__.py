@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from seewhy._version import __version__
+from seewhy.cli.demo import HELP as DEMO_HELP
 from seewhy.cli.demo import demo
 from seewhy.cli.explain import HELP as EXPLAIN_HELP
 from seewhy.cli.explain import explain
@@ -33,13 +34,15 @@ app = typer.Typer(
 )
 app.command(help=EXPLAIN_HELP)(explain)
 app.command(help=INSPECT_HELP)(inspect)
-app.command()(demo)
+app.command(help=DEMO_HELP)(demo)
 
 
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", metavar=" ", help="Show the version.")
+    ] = False,
 ) -> int:
     if version:
         print(f"seewhy {__version__}")

@@ -15,11 +15,13 @@ from typing import TypeVar, overload
 import torch
 
 from seewhy import images
+from seewhy.cli.rereading import LostPicture, Version, read_again, version_of
 from seewhy.errors import ImageError
 from seewhy.explainer import explain
+from seewhy.explanation import Explanation
 from seewhy.geometry import Geometry
 from seewhy.models import Classifier
-from seewhy.results import ClassEvidence, PictureEvidence
+from seewhy.results import ClassEvidence, PictureEvidence, Prediction
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,6 +45,13 @@ class Question:
     against: int | str | None
     batch_size: int
 
+    @property
+    def against_name(self) -> str | None:
+        """The name of what is measured against, if anything."""
+        if isinstance(self.against, int):
+            return self.model.class_name(self.against)
+        return self.against
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -53,30 +62,51 @@ class Answer:
         name: what people are told it is called.
         geometry: how it became the network's input; None after an error.
         classes: the evidence for each class asked for.
+        predicted: the most probable class of all.
         against: the class it is measured against, if any.
         is_exact: whether all of it adds up.
         error: the one line that says why the picture could not be read.
         files: what was drawn of it.
+        version: what changes when the file does.
     """
 
     path: Path
     name: str
     geometry: Geometry | None = None
     classes: tuple[ClassEvidence, ...] = ()
+    predicted: Prediction | None = None
     against: str | None = None
     is_exact: bool = True
     error: str | None = None
     files: tuple[Path, ...] = ()
+    version: Version | None = None
 
     def picture(self) -> PictureEvidence:
         """Return the same with its pixels, read again from the disk.
 
         Raises:
-            ImageError: it cannot be read any more, or there is no answer.
+            LostPicture: it cannot be read any more, or is not what was explained.
         """
-        image = images.read(self.path)
+        image = read_again(self.path, self.version)
         geometry = self.geometry or Geometry.identity(image.size)
-        return PictureEvidence(self.name, image, geometry, self.classes, self.against)
+        return PictureEvidence(
+            self.name, image, geometry, self.classes, self.against, self.predicted
+        )
+
+    def without(self, lost: LostPicture) -> Answer:
+        """Return what is left to say if it is this one's picture that is lost."""
+        if self.path != lost.path:
+            return self
+        return Answer(self.path, self.name, error=lost.line, files=self.files)
+
+
+def while_they_last(answers: list[Answer], make: Callable[[Sequence[Answer]], Result]) -> Result:
+    """Make something of the pictures of `answers`; those lost meanwhile become errors in there."""
+    while True:
+        try:
+            return make(answers)
+        except LostPicture as lost:
+            answers[:] = [each.without(lost) for each in answers]
 
 
 class Pictures(Sequence[PictureEvidence]):
@@ -104,6 +134,7 @@ class _Loaded:
     name: str
     tensor: torch.Tensor
     geometry: Geometry
+    version: Version | None
 
 
 def answer(question: Question, paths: Sequence[Path]) -> Iterator[list[Answer]]:
@@ -111,11 +142,12 @@ def answer(question: Question, paths: Sequence[Path]) -> Iterator[list[Answer]]:
     names = short_names(paths)
 
     def load(path: Path) -> _Loaded | Answer:
+        version = version_of(path)
         try:
             array, geometry = question.model.preprocess(images.read(path))
         except ImageError as problem:
             return Answer(path, names[path], error=str(problem))
-        return _Loaded(path, names[path], torch.from_numpy(array), geometry)
+        return _Loaded(path, names[path], torch.from_numpy(array), geometry, version)
 
     with threads() as pool:
         ahead = question.batch_size + THREADS
@@ -179,8 +211,16 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
             each.name,
             each.geometry,
             result.class_evidence(index),
+            predicted(result, index),
             result.against_name,
             is_exact,
+            version=each.version,
         )
         for index, (each, is_exact) in enumerate(zip(batch, exact, strict=True))
     ]
+
+
+def predicted(result: Explanation, index: int) -> Prediction:
+    """Return the most probable of all classes, for one picture of a batch."""
+    probability, class_id = result.probabilities[index].max(0)
+    return Prediction(result.name(int(class_id)), float(probability))

@@ -21,6 +21,12 @@ PICTURES = (
     "astronaut.png",
 )
 
+HELP = """Explain real photographs with a real ImageNet classifier.
+
+Nothing is downloaded. Overlays, a contact sheet and a report go to
+./seewhy-demo; the last lines say where they are.
+"""
+
 
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the pictures go.")] = Path(
@@ -30,10 +36,7 @@ def demo(
     device: options.Device = None,
     _debug: options.Debug = False,
 ) -> int:
-    """Explain real photographs with a real ImageNet classifier; nothing is downloaded.
-
-    Writes overlays, a contact sheet and a report to ./seewhy-demo, and says where they are.
-    """
+    """Run `seewhy demo` and return its exit code."""
     from seewhy import files
     from seewhy.cli.explain import ask
     from seewhy.cli.output import Output, labels

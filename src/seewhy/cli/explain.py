@@ -20,14 +20,19 @@ DEFAULT_FOLDER = Path("seewhy-out")
 BATCH = {"cpu": 16}  # larger ones gain nothing on a CPU
 BATCH_ELSEWHERE = 64
 
-HELP = """Explain pictures: what the model decided, and what in the picture speaks for it.
+CLASSES_HELP = (
+    "predicted, top5, all, or ids and names: 281,lynx. "
+    "[dim]\\[default: predicted; with --out or --html, top5][/dim]"
+)
+
+HELP = """Say what the model decided, and what in the picture speaks for it.
 
 [bold]Examples[/bold]
 
 \b
 seewhy explain cat.jpg
-seewhy explain photos/ --out maps              overlays and a contact sheet
-seewhy explain photos/ --html --classes top5   a report to click through
+seewhy explain photos/ --html              a report to click through
+seewhy explain photos/ --out maps          overlays and contact sheets
 seewhy explain cat.jpg --classes "tabby,lynx" --against "Egyptian cat"
 seewhy explain 'scans/**/*.png' --model nets.py:make --weights best.pth
 seewhy explain photos/ --json > answers.json
@@ -49,24 +54,28 @@ def explain(
     class_names: options.ClassNames = None,
     num_classes: options.NumClasses = None,
     classes: Annotated[
-        str, typer.Option(metavar="WHICH", help="predicted, top5, all, or ids and names: 281,lynx.")
-    ] = "predicted",
+        str | None, typer.Option(metavar="WHICH", help=CLASSES_HELP, show_default=False)
+    ] = None,
     against: Annotated[
         str | None, typer.Option(metavar="CLASS", help="Measure against this class, or others.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Draw overlays, up to 1600 pixels wide or high, and a contact sheet of up to 24.",
-        ),
+        typer.Option(metavar="DIR", help="Draw overlays, and contact sheets of 24 pictures."),
     ] = None,
     html: Annotated[
-        bool, typer.Option("--html", help=f"Write report.html too, to --out or {DEFAULT_FOLDER}.")
+        bool,
+        typer.Option(
+            "--html", metavar=" ", help=f"Write a report too. Without --out, to {DEFAULT_FOLDER}."
+        ),
     ] = False,
     style: Annotated[
-        options.Style, typer.Option(help="Evidence for the class, or also against it.")
+        options.Style, typer.Option(metavar="KIND", help="positive, or signed: also against it.")
     ] = "positive",
+    scale: Annotated[
+        options.Scale,
+        typer.Option(metavar="WHOSE", help="picture, or all: one scale for every picture."),
+    ] = "picture",
     as_json: options.AsJson = False,
     size: options.Size = None,
     mean: options.Mean = None,
@@ -88,7 +97,7 @@ def explain(
 
     paths = images.find_pictures(pictures)
     folder = out or (DEFAULT_FOLDER if html else None)
-    output = Output(files.writable_folder(folder), style, labels(paths)) if folder else None
+    output = Output(files.writable_folder(folder), style, labels(paths), scale) if folder else None
     network = options.load(
         model,
         weights=weights,
@@ -102,8 +111,16 @@ def explain(
         interpolation=interpolation,
         device=device,
     )
-    question = ask(network, classes, against, batch_size, draws=folder is not None)
-    wish = Wish(output=output, title="What the model looked at" if html else None, as_json=as_json)
+    usual = "top5" if folder else "predicted"
+    question = ask(
+        network, usual if classes is None else classes, against, batch_size, draws=bool(folder)
+    )
+    wish = Wish(
+        output=output,
+        title="What the model looked at" if html else None,
+        as_json=as_json,
+        top=1 if classes is None else None,
+    )
     code, written = run(question, paths, wish)
     for path in written if not as_json else ():
         typer.echo(f"wrote {path}", err=True)
@@ -145,6 +162,8 @@ def _classes(text: str, names: tuple[str, ...] | None, count: int) -> str | Sequ
     is_one = names is not None and text in names
     wanted = [text] if is_one else [part.strip() for part in text.split(",") if part.strip()]
     parsed = parse_classes(wanted[0] if len(wanted) == 1 else wanted, names, count)
+    if parsed is None:  # all of them, the most probable first
+        return f"top{count}"
     return tuple(dict.fromkeys(parsed)) if isinstance(parsed, tuple) else text.strip()
 
 

@@ -20,6 +20,7 @@ MODEL_HELP = (
 _MODEL, _INPUT, _RUN = "Model", "The network's input, where it differs", "Running"
 
 Style = Literal["positive", "signed"]
+Scale = Literal["picture", "all"]
 
 
 def _option(panel: str, *names: str, help: str, metavar: str | None = None) -> object:
@@ -64,8 +65,12 @@ Device = Annotated[
     str | None,
     _option(_RUN, "--device", metavar="NAME", help="cpu, cuda, ...; a GPU if there is one."),
 ]
-Debug = Annotated[bool, _option(_RUN, "--debug", help="Show the traceback of an error.")]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, no more.")]
+Debug = Annotated[
+    bool, _option(_RUN, "--debug", metavar=" ", help="Show the traceback of an error.")
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", metavar=" ", help="One JSON document on stdout, no more.")
+]
 
 
 def load(

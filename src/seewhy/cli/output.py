@@ -5,22 +5,24 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from os.path import commonpath
 from pathlib import Path
 from typing import Literal
 
-from PIL.Image import Image, Resampling
+from PIL.Image import Image
 
 from seewhy import files, render
 from seewhy.cli.answers import Answer, Pictures, threads
+from seewhy.cli.rereading import LostPicture
 from seewhy.report import write_report
-from seewhy.results import ClassEvidence, PictureEvidence
+from seewhy.results import ClassEvidence
 
-SHEET, REPORT = "contact-sheet.png", "report.html"
+SHEET, REPORT = "contact-sheet", "report.html"
 LARGEST = 1600  # pixels; the longer side of an overlay, for a map has no details to show beyond
-MOST_ROWS = 24  # of a contact sheet; more are a report's
+ROWS = 24  # of one contact sheet, then the next one begins
+COLUMNS = 5  # of maps; more classes are a report's
 _LONGEST = 80  # bytes of a picture's or a class's part of a file name
 
 
@@ -30,32 +32,56 @@ class Output:
 
     Attributes:
         folder: it exists and can be written to.
-        style: of overlays and contact sheet.
+        style: of overlays and contact sheets.
         labels: the first part of the names of each picture's overlays.
+        scale: whether the maps of one picture share a scale, or those of all pictures do.
     """
 
     folder: Path
     style: Literal["positive", "signed"]
     labels: Mapping[Path, str]
+    scale: Literal["picture", "all"] = "picture"
 
     def draw(self, answers: Sequence[Answer]) -> list[Answer]:
-        """Draw the overlays of some answers, side by side.
+        """Draw the overlays of some answers, side by side; an answer may get an error by it.
+
+        Where all pictures share a scale, these are to be all answers.
 
         Raises:
             FileError: one cannot be written.
         """
+        limit = self._limit(answers)
         with threads() as pool:
-            return list(pool.map(self._draw, answers))
+            return list(pool.map(lambda each: self._draw(each, limit), answers))
 
-    def sheet(self, answers: Sequence[Answer]) -> Path | None:
-        """Draw the contact sheet, unless there is nothing to show or far too much."""
-        if not 0 < len(answers) <= MOST_ROWS:
-            return None
-        sheet = render.contact_sheet(Pictures(answers), style=self.style)
-        return files.write_whole(self.folder / SHEET, [_encoded(sheet, ".png")])
+    def sheets(self, answers: Sequence[Answer]) -> list[Path]:
+        """Draw one contact sheet, or numbered ones where there are many pictures.
+
+        Raises:
+            LostPicture: one cannot be read again.
+            FileError: a sheet cannot be written.
+        """
+        shown = [each for each in answers if not each.error]
+        starts = range(0, len(shown), ROWS)
+        names = [f"{SHEET}-{page}" for page, _ in enumerate(starts, 1)]
+        limit = self._limit(shown)
+        return [
+            self._sheet(name if len(names) > 1 else SHEET, shown[start : start + ROWS], limit)
+            for name, start in zip(names, starts, strict=True)
+        ]
+
+    def _sheet(self, name: str, answers: Sequence[Answer], limit: float | None) -> Path:
+        pictures = Pictures(answers)
+        sheet = render.contact_sheet(pictures, top=COLUMNS, style=self.style, scale=limit)
+        return files.write_whole(self.folder / f"{name}.png", [_encoded(sheet, ".png")])
 
     def report(self, answers: Sequence[Answer], *, model: str, title: str) -> Path:
-        """Write the report over all answers, failures listed."""
+        """Write the report over all answers, failures listed.
+
+        Raises:
+            LostPicture: one cannot be read again.
+            FileError: it cannot be written.
+        """
         return write_report(
             self.folder / REPORT,
             Pictures([each for each in answers if each.error is None]),
@@ -64,19 +90,29 @@ class Output:
             errors=[(each.name, each.error) for each in answers if each.error],
         )
 
-    def _draw(self, answer: Answer) -> Answer:
+    def _limit(self, answers: Sequence[Answer]) -> float | None:
+        return _limit(answers) if self.scale == "all" else None
+
+    def _draw(self, answer: Answer, limit: float | None) -> Answer:
         if answer.error:
             return answer
-        picture = _reduced(answer.picture())
-        image, geometry = picture.image, picture.geometry
-        scale = render.limit(each.map for each in picture.classes)
+        try:
+            return replace(answer, files=tuple(self._overlays(answer, limit)))
+        except LostPicture as lost:
+            return answer.without(lost)
+
+    def _overlays(self, answer: Answer, limit: float | None) -> Iterator[Path]:
+        picture = render.fitted(answer.picture(), LARGEST)
+        limit = _limit([answer]) if limit is None else limit
         suffix = ".jpg" if answer.path.suffix.lower() in (".jpg", ".jpeg") else ".png"
-        written = []
         for entry in answer.classes:
-            drawn = render.overlay(image, entry.map, geometry, style=self.style, limit=scale)
+            drawn = render.plate(picture, entry, style=self.style, limit=limit)
             name = f"{self.labels[answer.path]}.{_class_part(entry)}{suffix}"
-            written.append(files.write_whole(self.folder / name, [_encoded(drawn, suffix)]))
-        return replace(answer, files=tuple(written))
+            yield files.write_whole(self.folder / name, [_encoded(drawn, suffix)])
+
+
+def _limit(answers: Sequence[Answer]) -> float:
+    return render.limit(entry.map for each in answers for entry in each.classes)
 
 
 def labels(paths: Sequence[Path]) -> dict[Path, str]:
@@ -96,15 +132,6 @@ def labels(paths: Sequence[Path]) -> dict[Path, str]:
         taken[path] = _unused(label, used)
         used.add(taken[path].casefold())
     return taken
-
-
-def _reduced(picture: PictureEvidence) -> PictureEvidence:
-    longer = max(picture.image.size)
-    if longer <= LARGEST:
-        return picture
-    width, height = (max(1, round(side * LARGEST / longer)) for side in picture.image.size)
-    image = picture.image.resize((width, height), Resampling.LANCZOS, reducing_gap=3.0)
-    return replace(picture, image=image, geometry=picture.geometry.seen_from(image.size))
 
 
 def _unused(label: str, used: set[str]) -> str:

@@ -6,9 +6,10 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from seewhy.cli.answers import Answer, Question, answer
+from seewhy.cli.answers import Answer, Question, answer, while_they_last
 from seewhy.cli.failures import FAILED, INTERRUPTED, OK
 from seewhy.cli.lines import Lines, document
 from seewhy.cli.output import Output
@@ -21,7 +22,7 @@ class Wish:
     """How the answers are wanted.
 
     Attributes:
-        output: where overlays and contact sheet go, if anywhere.
+        output: where overlays and contact sheets go, if anywhere.
         title: of the report, or None for no report.
         as_json: a JSON document instead of lines.
         top: how many classes of a picture get a line; None for all.
@@ -37,7 +38,7 @@ def run(question: Question, paths: Sequence[Path], wish: Wish) -> tuple[int, lis
     """Explain pictures.
 
     Returns:
-        The exit code, and the sheet and the report that were written.
+        The exit code, and the sheets and the report that were written.
     """
     done: list[Answer] = []
     try:
@@ -46,9 +47,10 @@ def run(question: Question, paths: Sequence[Path], wish: Wish) -> tuple[int, lis
     except KeyboardInterrupt:
         written = []
     if wish.as_json:
-        print(document(question.model.name, done))
+        print(document(question.model.name, done, against=question.against_name))
     if len(done) < len(paths):
-        where = f"; their overlays are in {wish.output.folder}" if wish.output and done else ""
+        drawn = wish.output if any(each.files for each in done) else None
+        where = f"; their overlays are in {drawn.folder}" if drawn else ""
         _say(f"interrupted: {len(done)} of {len(paths)} pictures are done{where}")
         return INTERRUPTED, written
     return _verdict(done), written
@@ -56,24 +58,28 @@ def run(question: Question, paths: Sequence[Path], wish: Wish) -> tuple[int, lis
 
 def _ask(question: Question, paths: Sequence[Path], wish: Wish, done: list[Answer]) -> None:
     """Append the answers to `done` as they come."""
+    draw = wish.output.draw if wish.output and wish.output.scale == "picture" else list
     lines = Lines(shutil.get_terminal_size().columns if sys.stdout.isatty() else None)
     with watched(len(paths)) as watcher:
         for batch in answer(question, paths):
-            drawn = wish.output.draw(batch) if wish.output else batch
-            done.extend(drawn)
+            done.extend(drawn := draw(batch))
             if not wish.as_json:
                 watcher.print(lines.of(drawn, top=wish.top))
             watcher.advance(len(batch))
 
 
-def _conclude(question: Question, wish: Wish, done: Sequence[Answer]) -> list[Path]:
-    if wish.output is None:
+def _conclude(question: Question, wish: Wish, done: list[Answer]) -> list[Path]:
+    """Write what can be written only when all is known; a picture lost by now fails in `done`."""
+    output, title = wish.output, wish.title
+    if output is None:
         return []
-    readable = [each for each in done if not each.error]
-    written = [wish.output.sheet(readable)]
-    if wish.title is not None:
-        written.append(wish.output.report(done, model=question.model.name, title=wish.title))
-    return [path for path in written if path]
+    if output.scale == "all":
+        done[:] = output.draw(done)
+    written = while_they_last(done, output.sheets)
+    if title is not None:
+        report = partial(output.report, model=question.model.name, title=title)
+        written.append(while_they_last(done, report))
+    return written
 
 
 def _verdict(done: Sequence[Answer]) -> int:
