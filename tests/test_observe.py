@@ -41,7 +41,7 @@ def test_operations_in_order_and_what_they_read() -> None:
     assert relu.inputs() == [added - 1, offset]
     assert added in trace.from_input
     assert offset not in trace.from_input
-    assert trace.number(x) in trace.leading_to(added)
+    assert min(trace.from_input) in trace.leading_to(added)
 
 
 def test_an_in_place_operation_makes_a_new_value() -> None:
@@ -120,3 +120,13 @@ def test_evaluation_mode_is_for_a_time(fails: bool) -> None:
     except ValueError:
         pass
     assert [module.training for module in model.modules()] == before
+
+
+def test_a_model_that_writes_to_its_input_writes_to_a_copy() -> None:
+    class Subtracting(nn.Module):
+        def forward(self, images: list[Tensor], scale: Tensor) -> Tensor:
+            return images[0].sub_(1.0) * scale.mul_(2.0)
+
+    x, scale = torch.zeros(2, 3), torch.ones(3)
+    assert observe(Subtracting(), [x], scale=scale).output.tolist() == [[-2.0] * 3] * 2
+    assert (x.tolist(), scale.tolist()) == ([[0.0] * 3] * 2, [1.0] * 3)

@@ -140,9 +140,10 @@ class Trace:
 def observe(model: nn.Module, *args: Any, **kwargs: Any) -> Trace:
     """Run `model(*args, **kwargs)` once, without gradients, and record what it computes.
 
-    Whatever the model raises is passed on; the model is not touched either way.
+    Whatever the model raises is passed on; neither the model nor its input is touched either way.
     """
     trace = Trace()
+    args, kwargs = copied((args, kwargs))
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         trace.names[trace.number(tensor)] = name
     for _, tensor in find_tensors((args, kwargs)):
@@ -166,6 +167,18 @@ def find_tensors(tree: Any, path: Path = ()) -> Iterator[tuple[Path, Tensor]]:
     else:
         for key, branch in _branches(tree):
             yield from find_tensors(branch, (*path, key))
+
+
+def copied(tree: Any) -> Any:
+    """Nested tuples, lists and dicts with every tensor copied: some models write to their input."""
+    with torch.inference_mode(mode=False), torch.no_grad():
+        if isinstance(tree, Tensor):
+            return tree.detach().clone()
+        if type(tree) in (tuple, list):
+            return type(tree)(copied(branch) for branch in tree)
+        if type(tree) is dict:
+            return {key: copied(branch) for key, branch in tree.items()}
+    return tree
 
 
 def follow(tree: Any, path: Path) -> Any:
