@@ -28,6 +28,14 @@ TOLERANCES = {
 }
 
 
+def tolerance(*dtypes: torch.dtype) -> float:
+    """The largest deviation that rounding explains where values of these types are compared.
+
+    It is that of the coarsest: a float32 head on bfloat16 features is as exact as those are.
+    """
+    return max(TOLERANCES.get(dtype, TOLERANCES[torch.float32]) for dtype in dtypes)
+
+
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """The precision in which maps are computed: float32 at least."""
     return torch.float64 if dtype == torch.float64 else torch.float32
