@@ -72,7 +72,7 @@ def look(entry: Entry) -> Finding:
         try:
             head = find_head(model, example)
         except HeadNotFound as refusal:
-            return Finding(*names, "refused", said="; ".join(refusal.tried))
+            return Finding(*names, "refused", said=refusal.got)
     grid = "x".join(map(str, head.grid))
     return Finding(
         *names, head.kind, grid, f"{head.certificate:.0e}", f"`{' -> '.join(head.path)}`"

@@ -33,6 +33,7 @@ class Net(nn.Module):
         self.one = nn.Linear(WIDTH, 1)
         self.by_position = nn.Linear(64, CLASSES)
         self.maps = nn.Conv2d(WIDTH, CLASSES, 1)
+        self.square = nn.Conv2d(WIDTH, WIDTH, 1)
         self.layer_norm = nn.LayerNorm(WIDTH)
         self.rms_norm = nn.RMSNorm(WIDTH)
         self.vector_norm = nn.BatchNorm1d(WIDTH)

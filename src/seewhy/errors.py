@@ -24,7 +24,8 @@ class SeewhyError(Exception):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by keyword, so that an error crosses a process boundary whole."""
-        return _rebuild, (type(self), self.subject, self.expected, self.got, self.fix)
+        parts = type(self), self.subject, self.expected, self.got, self.fix
+        return _rebuild, parts, self.__dict__
 
 
 class InputError(SeewhyError, ValueError):
@@ -59,7 +60,9 @@ class HeadNotFound(ModelError):  # noqa: N818 -- named for what happened, as Fil
     """No head was found whose evidence maps add up to the logits.
 
     Attributes:
-        tried: the rules that were tried, each with the reason why it did not hold.
+        tried: the kinds of head that were looked for, each with the reason why there is none,
+            such as `linear: its head uses max pooling (amax)`. One walk back from the logits
+            looks for all of them, so that they share the reason.
     """
 
     tried: tuple[str, ...] = ()

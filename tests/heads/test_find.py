@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from tests.nets import CLASSES, Attending, Head, Net
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seewhy import HeadNotFound, explain, find_head
+from seewhy import HeadNotFound, InputError, ModelError, explain, find_head
+from seewhy.evidence import TOLERANCES
 
 
 def pooled(h: Tensor) -> Tensor:
@@ -23,6 +25,31 @@ FOUND: dict[str, tuple[Head, str, str]] = {
     "functional": (lambda n, h: n.fc(pooled(h)), "linear", "mean -> addmm"),
     "adaptive": (
         lambda n, h: n.fc(F.adaptive_avg_pool2d(h, 1).flatten(1)),
+        "linear",
+        "mean -> addmm",
+    ),
+    "pooled twice": (
+        lambda n, h: n.fc(F.adaptive_avg_pool2d(n.square(h.mean((2, 3), True)), 1).flatten(1)),
+        "linear",
+        "mean -> convolution -> mean -> addmm",
+    ),
+    "pooled twice, by a window": (
+        lambda n, h: n.fc(F.avg_pool2d(F.adaptive_avg_pool2d(h, 1), 1).flatten(1)),
+        "linear",
+        "mean -> avg_pool2d -> addmm",
+    ),
+    "one score and a bias a class": (
+        lambda n, h: n.one(pooled(h)) + n.fc.bias,
+        "linear",
+        "mean -> addmm -> add",
+    ),
+    "one score and a weight a class": (
+        lambda n, h: 1 - n.one(pooled(h)) * n.fc.bias,
+        "linear",
+        "mean -> addmm -> mul -> rsub",
+    ),
+    "one score for all": (
+        lambda n, h: n.one(pooled(h)).expand(-1, 5),
         "linear",
         "mean -> addmm",
     ),
@@ -305,6 +332,28 @@ REFUSED: dict[str, tuple[Head, str]] = {
         lambda n, h: n.fc((lambda v: v * n.one(v).pow(2))(pooled(h))),
         "a gate that depends on the picture",
     ),
+    "a gate by a power and parameters": (
+        lambda n, h: n.fc(
+            (lambda v: v * (n.one.weight[0, 0] * v.mean(1, True) ** 2 + n.one.bias))(pooled(h))
+        ),
+        "a gate that depends on the picture",
+    ),
+    "a division by a norm with parameters": (
+        lambda n, h: n.fc(
+            (lambda v: v / (v.norm(dim=1, keepdim=True) + n.one.bias.exp()))(pooled(h))
+        ),
+        "something else than one norm a picture",
+    ),
+    "a bound that is a tensor": (
+        lambda n, h: n.fc(pooled(h).clamp(min=n.extra)),
+        "(clamp)",
+    ),
+    "softmax over the batch": (lambda n, h: n.fc(pooled(h)).softmax(0), "(_softmax)"),
+    "sigmoid of a softmax": (lambda n, h: n.fc(pooled(h)).softmax(1).sigmoid(), "(_softmax)"),
+    "a grid of one position": (
+        lambda n, h: n.fc(F.relu(F.max_pool2d(h, 8)).mean((2, 3))),
+        "pools a feature grid of a single position",
+    ),
     "an MLP beside an auxiliary head": (
         lambda n, h: (n.fc2(F.relu(n.fc(pooled(h)))), n.fc(pooled(h))),
         "returns several tensors that may be logits, of shapes (2, 4), (2, 5)",
@@ -427,7 +476,9 @@ def test_refuses_what_has_no_exact_map(name: str) -> None:
     assert refused.value.subject == "Net"
     assert refused.value.expected == "a head of kind linear, class-maps, normalised"
     assert "\n" not in str(refused.value)
-    assert all(said in refused.value.got for said in refused.value.tried[:3])
+    kinds = ("linear", "class-maps", "normalised")
+    assert refused.value.tried == tuple(f"{kind}: {refused.value.got}" for kind in kinds)
+    assert pickle.loads(pickle.dumps(refused.value)).tried == refused.value.tried
 
 
 BETWEEN: dict[str, Callable[[Tensor], Tensor]] = {
@@ -489,6 +540,31 @@ def test_traces_the_activation_at_the_end_back_to_the_logits(name: str) -> None:
     torch.testing.assert_close(result.logits, bare(x))
     returned = net(x).exp() if name == "log_softmax" else net(x)
     torch.testing.assert_close(result.probabilities, returned)
+
+
+VIEWED_ENDS: dict[str, tuple[Head, str, int]] = {
+    "sigmoid, then squeezed": (lambda n, h: n.one(pooled(h)).sigmoid().squeeze(1), "sigmoid", 1),
+    "convolution, softmax, flattened": (
+        lambda n, h: n.maps(h.mean((2, 3), keepdim=True)).softmax(1).flatten(1),
+        "softmax",
+        5,
+    ),
+    "class maps, sigmoid, viewed": (
+        lambda n, h: n.maps(h).mean((2, 3), keepdim=True).sigmoid().view(-1, 5),
+        "sigmoid",
+        5,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", VIEWED_ENDS)
+def test_traces_the_activation_back_through_views(name: str) -> None:
+    head, activation, classes = VIEWED_ENDS[name]
+    net, x = Net(head).eval(), torch.randn(2, 3, 8, 8)
+    assert find_head(net, x).activation == activation
+    result = explain(net, x, "all")
+    assert result.logits.shape == (2, classes)
+    torch.testing.assert_close(result.probabilities, net(x).reshape(2, classes))
 
 
 @pytest.mark.parametrize(
@@ -578,3 +654,119 @@ def test_describes_itself() -> None:
     assert head.describe() == (
         "normalised: mean -> native_layer_norm -> addmm, 8 x 6 x 7 -> 5 classes"
     )
+
+
+def linear(n: Net, h: Tensor) -> Tensor:
+    logits: Tensor = n.fc(pooled(h))
+    return logits
+
+
+class Particular(nn.Module):
+    """Takes only the input that `accepts` accepts."""
+
+    def __init__(self, accepts: Callable[[Tensor], bool]) -> None:
+        super().__init__()
+        self.net, self.accepts = Net(linear), accepts
+
+    def forward(self, x: Tensor) -> Any:
+        assert self.accepts(x), "not such values"
+        return self.net(x)
+
+
+def test_a_model_that_asserts_the_range_of_its_input_is_shown_milder_ones() -> None:
+    model = Particular(lambda x: bool(((x >= 0) & (x <= 1)).all()))
+    assert find_head(model, torch.rand(2, 3, 8, 8)).kind == "linear"
+
+
+def test_a_model_that_accepts_nothing_but_the_example_is_refused() -> None:
+    example = torch.rand(2, 3, 8, 8)
+    with pytest.raises(HeadNotFound, match=r"fails on others \(AssertionError: not such values\)"):
+        find_head(Particular(lambda x: torch.equal(x, example)), example)
+
+
+def test_a_model_of_bytes_is_looked_at_through_two_pictures() -> None:
+    class Bytes(Net):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x.float() / 255)
+
+    example = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    assert find_head(Bytes(linear), example).kind == "linear"
+
+
+def test_what_goes_wrong_while_the_head_is_checked_is_a_refusal() -> None:
+    class Counting(Net):
+        """Forgets its last layer after the first pass."""
+
+        def forward(self, x: Tensor) -> Any:
+            returned = super().forward(x)
+            self.fc.weight = nn.Parameter(self.fc.weight[:, :3])
+            return returned
+
+    with pytest.raises(HeadNotFound, match=r"is not understood \(RuntimeError: mat1 and mat2"):
+        find_head(Counting(linear), torch.randn(2, 3, 8, 8))
+
+
+def test_a_model_that_writes_to_its_input_leaves_the_example_as_it_was() -> None:
+    class Preparing(Net):
+        def forward(self, x: Tensor) -> Any:
+            return super().forward(x.sub_(0.5).div_(0.1))
+
+    example = torch.rand(2, 3, 8, 8)
+    before = example.clone()
+    assert find_head(Preparing(linear), example).kind == "linear"
+    assert torch.equal(example, before)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_coarse_body_with_a_fine_head(dtype: torch.dtype) -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.fc = nn.Conv2d(3, 8, 3).to(dtype), nn.Linear(8, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            logits: Tensor = self.fc(self.body(x.to(dtype)).mean((2, 3)).float())
+            return logits
+
+    head = find_head(Mixed(), torch.randn(2, 3, 8, 8))
+    assert 1e-5 < head.certificate < TOLERANCES[dtype]
+
+
+def test_tokens_of_other_proportions_ask_for_another_head() -> None:
+    net = Attending("unfold").eval()
+    head = find_head(net, torch.randn(2, 3, 32, 32))
+    assert explain(net, torch.randn(2, 3, 64, 64), head=head).maps.shape[2:] == (16, 16)
+    with pytest.raises(ModelError, match="find the head again with an example of this size"):
+        explain(net, torch.randn(2, 3, 16, 64), head=head)
+
+
+@pytest.mark.parametrize(
+    ("example", "kind", "words"),
+    [
+        (torch.empty(0, 3, 8, 8), InputError, "at least one picture, got shape (0, 3, 8, 8)"),
+        (torch.tensor(1.0), InputError, "at least one picture, got shape ()"),
+        (torch.randn(3, 8, 8), ModelError, "(input (3, 8, 8)); check the example's shape"),
+        (torch.empty(2, 3, 8, 8, device="meta"), ModelError, 'tensors on the device "meta"'),
+    ],
+)
+def test_examples_that_cannot_be_used(example: Tensor, kind: type[Exception], words: str) -> None:
+    with pytest.raises(kind) as error:
+        find_head(Net(linear), example)
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_model_without_weights_and_a_picture_without_a_batch() -> None:
+    with pytest.raises(ModelError, match="load the model's weights first"):
+        find_head(Net(linear).to("meta"), torch.randn(2, 3, 8, 8))
+
+    class Unbatched(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 5)
+
+        def forward(self, x: Tensor) -> Any:
+            return self.fc(self.conv(x).mean((-1, -2)))
+
+    with pytest.raises(HeadNotFound, match="give the example a batch axis"):
+        find_head(Unbatched(), torch.randn(3, 8, 8))

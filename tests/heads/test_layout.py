@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from seewhy import ModelError
 from seewhy.heads.layout import BATCH, CHANNEL, SPACE, UNIT, Layout
 
 
@@ -50,7 +51,7 @@ def test_prefix_tokens_are_left_out_and_the_grid_is_row_by_row() -> None:
         ((2, 3), 24, (4, 6)),
         ((7, 7), 64, (8, 8)),
         ((2, 8), 4, (1, 4)),
-        ((7, 7), 60, (1, 60)),
+        ((7, 10), 150, (10, 15)),
     ],
 )
 def test_more_tokens_make_a_grid_of_the_same_proportions(
@@ -58,3 +59,23 @@ def test_more_tokens_make_a_grid_of_the_same_proportions(
 ) -> None:
     layout = Layout((BATCH, CHANNEL, SPACE), grid=grid)
     assert layout.read(torch.zeros(1, 2, tokens)).shape[2:] == expected
+
+
+@pytest.mark.parametrize("tokens", [60, 7, 49 * 3])
+def test_tokens_that_make_no_such_grid_are_refused(tokens: int) -> None:
+    layout = Layout((BATCH, CHANNEL, SPACE), grid=(7, 7))
+    with pytest.raises(ModelError) as error:
+        layout.read(torch.zeros(1, 2, tokens))
+    assert str(error.value) == (
+        f"head: expected tokens on a grid of the proportions 7 x 7, got {tokens} tokens;"
+        " find the head again with an example of this size"
+    )
+
+
+def test_pictures_of_other_proportions_are_refused() -> None:
+    layout = Layout((BATCH, SPACE, CHANNEL), grid=(8, 8), picture=(32, 32))
+    for shape in [(1, 3, 32, 32), (1, 3, 64, 64), (1, 64, 64, 3), (1, 3, 33, 32)]:
+        layout.require_proportions(shape)
+    for shape in [(1, 3, 16, 64), (1, 64, 16, 3)]:
+        with pytest.raises(ModelError, match=r"got pictures of (16 x 64|64 x 16); find the head"):
+            layout.require_proportions(shape)

@@ -274,6 +274,14 @@ def _sum_back(rows: Tensor, values: Sequence[Tensor], _: Weights, __: float) -> 
     return (rows.expand(-1, -1, values[0].shape[1]),), 0.0
 
 
+def _spread(values: Sequence[Tensor], _: Weights, width: float) -> Tensor:
+    return values[0].expand(-1, int(width))
+
+
+def _spread_back(rows: Tensor, _: Sequence[Tensor], __: Weights, ___: float) -> PulledBack:
+    return (rows.sum(2, keepdim=True),), 0.0
+
+
 def _take(values: Sequence[Tensor], weights: Weights, _: float) -> Tensor:
     start, stop = weights
     return values[0][:, int(start) : int(stop)]
@@ -324,6 +332,7 @@ KINDS: Mapping[str, Kind] = {
     "add": Kind(_add, _add_back, reads=True),
     "mean": Kind(_mean, _mean_back, reads=True),
     "sum": Kind(_sum, _sum_back, reads=True),
+    "spread": Kind(_spread, _spread_back),
     "take": Kind(_take, _take_back, reads=True),
     "times_frozen": Kind(_times_frozen, _times_frozen_back, reads=True, freezes=True),
     "over_frozen": Kind(_over_frozen, _over_frozen_back, reads=True, freezes=True),

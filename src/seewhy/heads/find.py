@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from seewhy import evidence
 from seewhy.capture import Tap
 from seewhy.errors import HeadNotFound, InputError, ModelError
 from seewhy.heads import affine
-from seewhy.heads.head import Head, HeadKind, run
-from seewhy.heads.layout import Layout, layouts, token_grid
+from seewhy.heads.head import Head, HeadKind
+from seewhy.heads.layout import Layout, layouts, picture_size, token_grid
 from seewhy.heads.pooling import SILENT
 from seewhy.heads.positions import origin
 from seewhy.heads.reading import Reading
 from seewhy.heads.refusals import Refusal
 from seewhy.heads.rules import RULES
+from seewhy.heads.verify import first_line, verified
 from seewhy.observe import Path, Site, Trace, find_tensors, in_eval_mode, observe
 
 RULES_TRIED = ("linear", "class-maps", "normalised")
@@ -44,17 +45,19 @@ def find_head(model: nn.Module, example: Any) -> Head:
     Raises:
         HeadNotFound: the model has no head whose maps are exact, with the reason.
         ModelError: the model cannot run on the example.
-        InputError: the example holds no tensor.
+        InputError: the example holds no tensor, or one without numbers.
     """
     model = unwrap(model)
     args, kwargs = arguments(example)
+    _require_real(model, args, kwargs)
     with in_eval_mode(model), torch.compiler.set_stance("force_eager"):
         trace = _observed(model, args, kwargs)
         try:
-            head = _read(trace, *_logits(trace))
-            return _verified(model, head, args, kwargs)
+            return verified(model, _read(trace, *_logits(trace)), args, kwargs)
         except Refusal as refusal:
             raise _not_found(model, refusal) from None
+        except Exception as error:  # a model may do anything between two lines of ours
+            raise _not_found(model, Refusal(f"is not understood ({first_line(error)})")) from error
 
 
 Shapes = tuple[torch.Size, ...]
@@ -130,6 +133,26 @@ def arguments(example: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     return args, kwargs
 
 
+def _require_real(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    """Refuse an example or a model that holds no numbers to look at."""
+    tensors = [tensor for _, tensor in find_tensors((args, kwargs))]
+    if any(tensor.is_meta for tensor in (*tensors, *model.parameters())):
+        raise ModelError(
+            type(model).__name__,
+            expected="a model and an example that hold numbers",
+            got='tensors on the device "meta"',
+            fix="load the model's weights first",
+        )
+    shape = tuple(tensors[0].shape)
+    if not shape or 0 in shape:
+        raise InputError(
+            "example",
+            expected="a batch (B, ...) with at least one picture",
+            got=f"shape {shape}",
+            fix="pass an input that the model accepts, such as torch.randn(2, 3, 224, 224)",
+        )
+
+
 def _observed(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace:
     try:
         return observe(model, *args, **kwargs)
@@ -138,13 +161,9 @@ def _observed(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         raise ModelError(
             type(model).__name__,
             expected="a model that runs on the example",
-            got=f"{type(error).__name__}: {_first_line(error)} (input {shapes})",
+            got=f"{first_line(error)} (input {shapes})",
             fix="check the example's shape, dtype and device",
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no message"])[0][:200]
 
 
 def _logits(trace: Trace) -> tuple[Path, Tensor]:
@@ -162,8 +181,12 @@ def _logits(trace: Trace) -> tuple[Path, Tensor]:
     before = [trace.leading_to(trace.number(t)) for _, t in found]
     found = [(path, t) for path, t in found if trace.number(t) not in set().union(*before)]
     if not found:
+        is_single = any(tensor.ndim == 1 for _, tensor in returned)
         shapes = [f"a tensor of shape {tuple(t.shape)}" for _, t in returned[:3]]
-        raise Refusal(f"returns {', '.join(shapes) or 'no tensor'} and not (batch, classes)")
+        raise Refusal(
+            f"returns {', '.join(shapes) or 'no tensor'} and not (batch, classes)",
+            "give the example a batch axis: (B, C, *S)" if is_single else None,
+        )
     if len({t.shape for _, t in found}) > 1:
         shapes = [str(tuple(t.shape)) for _, t in found]
         raise Refusal(
@@ -225,17 +248,33 @@ _ACTIVATIONS = {"_softmax": "softmax", "_log_softmax": "log_softmax", "sigmoid":
 
 
 def _before_activation(trace: Trace, number: int) -> tuple[int, str | None]:
-    """Trace a softmax or sigmoid at the end back to the logits it was given."""
-    activation = None
-    while (operation := trace.producers[number]) is not None:
-        if operation.name in _ACTIVATIONS:
-            activation = _ACTIVATIONS[operation.name]
-        elif operation.name not in SILENT or trace.shape(number) != trace.shape(
-            operation.args[0].number
-        ):
+    """Trace a softmax or sigmoid at the end back to the logits it was given, through any view."""
+    last = _source_of_views(trace, number)
+    operation = trace.producers[last]
+    if operation is None or operation.name not in _ACTIVATIONS or not _is_of_classes(trace, last):
+        return number, None
+    return _source_of_views(trace, operation.args[0].number), _ACTIVATIONS[operation.name]
+
+
+def _source_of_views(trace: Trace, number: int) -> int:
+    """The value that this one is a view or a copy of, with as many numbers."""
+    operation = trace.producers[number]
+    while operation is not None and operation.name in SILENT:
+        source = operation.args[0].number
+        if math.prod(trace.shape(source)) != math.prod(trace.shape(number)):
             break
-        number = operation.args[0].number
-    return number, activation
+        number, operation = source, trace.producers[source]
+    return number
+
+
+def _is_of_classes(trace: Trace, number: int) -> bool:
+    """Whether a softmax is over the classes of a picture, and not over the pictures of a batch."""
+    operation, shape = trace.producers[number], trace.shape(number)
+    if operation is None or operation.name == "sigmoid":
+        return True
+    batch = trace.shape(min(trace.from_input))[0]
+    axis: int = operation.args[1] % len(shape)
+    return axis > 0 and shape[axis] * batch == math.prod(shape)
 
 
 def _logit_tap(trace: Trace, logits: int, path: Path, activation: str | None) -> Tap:
@@ -277,7 +316,7 @@ def _on_grid(trace: Trace, layout: Layout, number: int, batch: int) -> Layout:
     grid = token_grid(trace, number, tokens, batch)
     if grid is None:
         raise Refusal(f"pools {tokens} tokens whose places in the picture are not known")
-    return replace(layout, grid=grid)
+    return replace(layout, grid=grid, picture=picture_size(trace.shape(min(trace.from_input))))
 
 
 def _taps(trace: Trace, number: int) -> list[Tap]:
@@ -298,64 +337,6 @@ def _taps(trace: Trace, number: int) -> list[Tap]:
     return [tap for tap, _ in sorted(places, key=cost)]
 
 
-def _verified(
-    model: nn.Module, head: Head, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Head:
-    """The head with its certificate, or a refusal if it is not certain that its maps are exact."""
-    worst = 0.0
-    for inputs in _two_inputs(args, kwargs):
-        with torch.no_grad():
-            logits, features = run(model, head, *inputs)
-            deviation, disturbed = _deviations(model, head, logits, features)
-        tolerance = evidence.TOLERANCES.get(logits.dtype, 1e-5)
-        if not torch.isfinite(logits).all():
-            raise Refusal("gives logits that are not finite (NaN or infinite weights?)")
-        if not deviation <= tolerance:
-            raise Refusal(f"does not add up: off by {deviation:.1e}, allowed {tolerance:.0e}")
-        if not disturbed > max(10 * deviation, 2 * torch.finfo(logits.dtype).eps):
-            raise Refusal(
-                "gives evidence of (nearly) zero, for which any map would add up",
-                "initialise or train it first, or try an example like its own pictures",
-            )
-        worst = max(worst, deviation)
-    return Head(**{**vars(head), "certificate": worst})
-
-
-def _deviations(
-    model: nn.Module, head: Head, logits: Tensor, features: Tensor
-) -> tuple[float, float]:
-    """The largest certificate over all classes: of the features, and of disturbed ones."""
-    wide = logits.to(evidence.accumulation_dtype(logits.dtype))
-    batch, count = wide.shape
-    classes = torch.arange(count, device=wide.device).expand(batch, -1)
-    rows, bias = head.rows(model, features, classes)
-    scale = evidence.logit_scale(wide)
-
-    def deviation(maps: Tensor) -> float:
-        return float(evidence.certificate(maps, bias, wide, scale).max())
-
-    maps = evidence.evidence_maps(rows, features.to(rows.dtype))
-    disturbed = maps.flatten(2).clone()
-    disturbed[:, :, disturbed.shape[2] // 2 :] = 0.0
-    return deviation(maps), deviation(disturbed)
-
-
-def _two_inputs(
-    args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """The example, and a different input of the same shape and scale."""
-
-    def other(value: Any) -> Any:
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            return value
-        noise = torch.randn(value.shape, generator=torch.Generator().manual_seed(0))
-        scale = value.std(correction=0)
-        return value.flip(-1) + torch.where(scale > 0, 0.5 * scale, 1.0) * noise.to(value)
-
-    yield args, dict(kwargs)
-    yield tuple(other(value) for value in args), {key: other(v) for key, v in kwargs.items()}
-
-
 def _not_found(model: nn.Module, refusal: Refusal) -> HeadNotFound:
     error = HeadNotFound(
         type(model).__name__,
@@ -365,5 +346,5 @@ def _not_found(model: nn.Module, refusal: Refusal) -> HeadNotFound:
         or "exact maps need average pooling, then nothing but linear"
         " layers: give the model such a head",
     )
-    error.tried = (f"its head {refusal}",)
+    error.tried = tuple(f"{kind}: its head {refusal}" for kind in RULES_TRIED)
     return error

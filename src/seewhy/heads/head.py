@@ -15,7 +15,7 @@ from seewhy.errors import ModelError
 from seewhy.heads import affine
 from seewhy.heads.affine import Step
 from seewhy.heads.layout import Layout
-from seewhy.observe import follow
+from seewhy.observe import find_tensors, follow
 
 HeadKind = Literal["linear", "class-maps", "normalised"]
 
@@ -91,8 +91,11 @@ def run(
     """One forward pass: the logits (B, C) and the feature maps (B, K, *S).
 
     Raises:
-        ModelError: the pass did not come by the head any more.
+        ModelError: the pass did not come by the head any more, or pictures of these proportions
+            have their tokens on another grid.
     """
+    shape = next((t.shape for _, t in find_tensors((args, kwargs))), ())
+    head.layout.require_proportions(tuple(shape))
     is_returned = head.logits.site.owner == ""
     taps = (head.features,) if is_returned else (head.features, head.logits)
     with capture(model, taps) as kept:

@@ -16,6 +16,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
+from seewhy.errors import ModelError
 from seewhy.heads.pooling import Pooling
 from seewhy.heads.positions import require_no_channels
 from seewhy.heads.refusals import Refusal
@@ -32,11 +33,13 @@ class Layout:
         axes: what each axis of the tensor is: "batch", "channel", "space" or "unit" (extent one).
         tokens: the part of the one spatial axis that is pooled (prefix tokens are left out).
         grid: the shape that a token sequence has in the picture; None if the axes show it.
+        picture: the (height, width) of the picture that has this grid.
     """
 
     axes: tuple[str, ...]
     tokens: tuple[int, int | None] | None = None
     grid: tuple[int, ...] | None = None
+    picture: tuple[int, int] | None = None
 
     @functools.cached_property
     def is_plain(self) -> bool:
@@ -69,12 +72,49 @@ class Layout:
         return tensor
 
     def _grid(self, tokens: int) -> tuple[int, ...]:
-        """The grid for a number of tokens: the one that was seen, or one of its proportions."""
+        """The grid for a number of tokens: the one that was seen, or one of its proportions.
+
+        Raises:
+            ModelError: there is none.
+        """
         assert self.grid is not None
-        if math.prod(self.grid) == tokens or len(self.grid) != 2:
+        if math.prod(self.grid) == tokens:
             return self.grid
-        height = round(math.sqrt(tokens * self.grid[0] / self.grid[1]))
-        return (height, tokens // height) if height * (tokens // height) == tokens else (1, tokens)
+        height = max(1, round(math.sqrt(tokens * self.grid[0] / self.grid[1])))
+        width = tokens // height
+        is_like = abs(height * self.grid[1] - width * self.grid[0]) <= max(self.grid)
+        if height * width != tokens or not is_like:
+            raise _other_grid(f"{tokens} tokens", self.grid)
+        return height, width
+
+    def require_proportions(self, shape: tuple[int, ...]) -> None:
+        """Refuse a batch of pictures of other proportions, whose tokens lie on another grid.
+
+        Raises:
+            ModelError: its grid is not known.
+        """
+        if self.grid is None or self.picture is None or len(shape) != 4:
+            return
+        height, width = picture_size(shape)
+        distortion = math.log(height * self.picture[1] / (width * self.picture[0]))
+        if abs(distortion) >= 1 / max(self.grid):
+            raise _other_grid(f"pictures of {height} x {width}", self.grid)
+
+
+def _other_grid(got: str, grid: tuple[int, ...]) -> ModelError:
+    return ModelError(
+        "head",
+        expected=f"tokens on a grid of the proportions {grid[0]} x {grid[1]}",
+        got=got,
+        fix="find the head again with an example of this size",
+    )
+
+
+def picture_size(shape: tuple[int, ...]) -> tuple[int, int]:
+    """The (height, width) of a batch of pictures, channels first or last."""
+    is_channels_last = shape[3] in (1, 3, 4) and shape[3] < min(shape[1:3])
+    height, width = shape[1:3] if is_channels_last else shape[2:4]
+    return height, width
 
 
 def layouts(trace: Trace, pooling: Pooling, batch: int) -> Iterator[tuple[int, Layout]]:
@@ -84,7 +124,12 @@ def layouts(trace: Trace, pooling: Pooling, batch: int) -> Iterator[tuple[int, L
         Refusal: what is averaged are channels, or only a part of the grid.
     """
     number = pooling.features
-    layout: Layout | None = _pooled_layout(trace.shape(number), pooling.axes, batch)
+    layout = _pooled_layout(trace.shape(number), pooling.axes, batch)
+    if layout is None:
+        raise Refusal(
+            f"pools features of shape {trace.shape(number)}, not (batch, channels, *positions)",
+            "give the example a batch axis: (B, C, *S)",
+        )
     while layout is not None:
         require_no_channels(trace, number, layout.spatial)
         yield number, layout
@@ -102,9 +147,7 @@ def token_grid(trace: Trace, number: int, tokens: int, batch: int) -> tuple[int,
     It is that of an earlier tensor that still shows it; or, where patches were cut out by
     `unfold`, which shows none, the one that fits. None if there is none.
     """
-    picture = trace.shape(min(trace.from_input))
-    is_channels_last = picture[3] in (1, 3, 4) and picture[3] < min(picture[1:3])
-    height, width = picture[1:3] if is_channels_last else picture[2:4]
+    height, width = picture_size(trace.shape(min(trace.from_input)))
 
     def distortion(pair: tuple[int, ...]) -> float:
         return abs(math.log(pair[0] * width / (pair[1] * height)))

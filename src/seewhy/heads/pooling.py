@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from seewhy.heads.refusals import Refusal
 from seewhy.observe import Operation, Trace, Value
 
 # Operations that change how numbers lie in memory and not the numbers: not worth a word.
 SILENT = frozenset(
     (
         "view _unsafe_view reshape _reshape_alias permute transpose t squeeze unsqueeze "
-        "clone contiguous _to_copy detach alias as_strided expand lift_fresh copy"
+        "clone contiguous _to_copy detach alias as_strided expand lift_fresh"
     ).split()
 )
 
@@ -35,7 +34,7 @@ class Pooling:
 
 
 def find_pooling(trace: Trace, operation: Operation, batch: int) -> Pooling | None:
-    """The pooling that an operation is, or None. One position alone is no pooling."""
+    """The pooling that an operation is, or None. It may be of one position alone."""
     find = POOLINGS.get(operation.name)
     if find is None or not isinstance(operation.args[0], Value):
         return None
@@ -44,9 +43,8 @@ def find_pooling(trace: Trace, operation: Operation, batch: int) -> Pooling | No
     if axes is None:
         return None
     shape = trace.shape(features)
-    if math.prod(shape[axis] for axis in axes) == 1:
-        raise Refusal("pools a feature grid of a single position", "try larger pictures")
-    if len(extents(shape, batch)) <= 1:
+    is_vector = len(extents(shape, batch)) <= 1
+    if is_vector and math.prod(shape[axis] for axis in axes) > 1:
         return None  # a mean over the channels of a vector
     return Pooling(features, axes, "sum" if operation.name == "sum" else "mean")
 

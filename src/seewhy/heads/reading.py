@@ -52,7 +52,7 @@ class Reading:
             last = self.slot(logits)
             if self.pooling is None:
                 raise Refusal("pools no features")
-            _require_affine(self.steps, last)
+            _require_affine(self.steps, self.spread(last, self.width(logits)))
         except Refusal as refusal:
             seen = [name for name in self._visited if name not in SILENT][:6]
             looks = f" (it ends in {' -> '.join(reversed(seen))})" if seen else ""
@@ -69,6 +69,12 @@ class Reading:
         self.steps.append(step)
         self.widths.append(width)
         return len(self.steps)
+
+    def spread(self, slot: int, width: int) -> int:
+        """The slot, or one that holds its single number `width` times, as broadcasting does."""
+        if self.widths[slot] != 1 or width == 1:
+            return slot
+        return self.add(width, Step("spread", (slot,), number=float(width)))
 
     def is_data(self, argument: Any) -> bool:
         """Whether an argument depends on the model's input."""
@@ -124,6 +130,8 @@ class Reading:
 
     def _apply(self, operation: Operation, number: int) -> int:
         pooling = find_pooling(self.trace, operation, self.batch)
+        if pooling is not None and self._is_single(pooling):
+            return self._pooled_again(pooling.features)
         if pooling is not None:
             return self._begin(pooling)
         if self.trace.places[number] > 0:
@@ -135,6 +143,27 @@ class Reading:
             shape = self.trace.shape(number)
             raise Refusal(f"has values of shape {shape} after which it no longer pools")
         return rule(self, operation, self.width(number))
+
+    def _is_single(self, pooling: Pooling) -> bool:
+        shape = self.trace.shape(pooling.features)
+        return math.prod(shape[axis] for axis in pooling.axes) == 1
+
+    def _pooled_again(self, features: int) -> int:
+        """What was pooled before is its own mean; a grid of one position has no map."""
+        if not self._is_pooled(features):
+            raise Refusal("pools a feature grid of a single position", "try larger pictures")
+        return self.slot(features)
+
+    def _is_pooled(self, number: int) -> bool:
+        """Whether a pooling leads to a vector, by operations that a head may have."""
+        operation = self.trace.producers[number]
+        if operation is None or not self.is_vector(number):
+            return False
+        pooling = find_pooling(self.trace, operation, self.batch)
+        if pooling is not None and not self._is_single(pooling):
+            return True
+        sources = [n for n in operation.inputs() if n in self.trace.from_input]
+        return operation.name in self.rules and any(map(self._is_pooled, sources))
 
     def _begin(self, pooling: Pooling) -> int:
         if self.pooling not in (None, pooling):

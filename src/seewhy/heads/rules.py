@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from torch import Tensor
 
-from seewhy.heads.affine import Computed, Step, Weight
+from seewhy.heads.affine import Computed, Parameter, Step, Weight
 from seewhy.heads.pooling import SILENT
 from seewhy.heads.reading import Reading, Rule
 from seewhy.heads.refusals import Refusal, reason
@@ -54,10 +55,10 @@ def _bias(reading: Reading, bias: Value, width: int) -> Weight:
         raise Refusal("adds a different bias for each picture")
     recipe: Weight = reading.weight(bias)
     is_vector = reading.trace.shape(bias.number) == (width,)
-    return recipe if is_vector else Computed(_spread, (recipe, width))
+    return recipe if is_vector else Computed(_to_width, (recipe, width))
 
 
-def _spread(bias: Tensor, width: int) -> Tensor:
+def _to_width(bias: Tensor, width: int) -> Tensor:
     return bias.flatten().expand(width)
 
 
@@ -93,7 +94,7 @@ def _batch_norm(reading: Reading, operation: Operation, width: int) -> int:
     if training is True or mean is None:
         raise Refusal("normalises with the statistics of the batch")
     weights = tuple(reading.weight(argument) for argument in (weight, bias, mean, variance))
-    slot = reading.slot(x.number)
+    slot = reading.spread(reading.slot(x.number), width)
     return reading.add(width, Step("batch_norm", (slot,), weights, float(operation.args[-1])))
 
 
@@ -102,7 +103,7 @@ def _layer_norm(reading: Reading, operation: Operation, width: int) -> int:
     if math.prod(normalised) != width:
         raise Refusal("normalises over more than the channels")
     weights = (reading.weight(weight), reading.weight(bias))
-    slot = reading.slot(x.number)
+    slot = reading.spread(reading.slot(x.number), width)
     return reading.add(width, Step("layer_norm", (slot,), weights, float(epsilon)))
 
 
@@ -110,7 +111,7 @@ def _rms_norm(reading: Reading, operation: Operation, width: int) -> int:
     x, normalised, weight, epsilon = operation.args
     if math.prod(normalised) != width or epsilon is None:
         raise Refusal("normalises over more than the channels")
-    slot = reading.slot(x.number)
+    slot = reading.spread(reading.slot(x.number), width)
     return reading.add(width, Step("rms_norm", (slot,), (reading.weight(weight),), epsilon))
 
 
@@ -119,7 +120,7 @@ def _multiply(reading: Reading, operation: Operation, width: int) -> int:
     if reading.is_data(left) and reading.is_data(right):
         return _multiply_data(reading, left.number, right.number, width)
     x, factor = (left, right) if reading.is_data(left) else (right, left)
-    slot = reading.slot(x.number)
+    slot = reading.spread(reading.slot(x.number), width)
     return reading.add(width, Step("scale", (slot,), (reading.weight(factor),)))
 
 
@@ -140,9 +141,8 @@ def _divide(reading: Reading, operation: Operation, width: int) -> int:
         raise Refusal("divides by the pooled features")
     slot = reading.slot(x.number)
     if not reading.is_data(divisor):
-        recipe = reading.weight(divisor)
-        inverse = Computed(_invert, (recipe,))
-        return reading.add(width, Step("scale", (slot,), (inverse,)))
+        inverse = Computed(_invert, (reading.weight(divisor),))
+        return reading.add(width, Step("scale", (reading.spread(slot, width),), (inverse,)))
     scale = reading.slot(divisor.number)
     if reading.widths[scale] != 1 or not _is_norm_of(reading, scale, slot):
         raise Refusal("divides the pooled features by something else than one norm a picture")
@@ -154,15 +154,29 @@ def _invert(value: Tensor | float) -> Tensor | float:
 
 
 _NORMS = frozenset({"pow", "sqrt", "rsqrt", "norm", "variance"})
+_PARTS_OF_NORMS = _NORMS | {"reciprocal", "clamp_min", "mean", "sum", "add", "shift", "scale"}
 
 
 def _is_norm_of(reading: Reading, scale: int, vector: int) -> bool:
-    """Whether a slot holds a norm of the vector: roots and powers, and no weights of its own.
+    """Whether a slot holds a norm of the vector: roots, powers and fixed numbers.
 
-    With weights of its own it would be a gate, which depends on what is in the picture.
+    With parameters of its own it would be a gate, which depends on what is in the picture.
     """
-    kinds = {step.kind for step in reading.between(scale, vector)}
-    return not _NORMS.isdisjoint(kinds) and "linear" not in kinds
+    steps = reading.between(scale, vector)
+    kinds = {step.kind for step in steps}
+    is_fixed = not any(map(_has_parameters, [weight for step in steps for weight in step.weights]))
+    return not _NORMS.isdisjoint(kinds) and kinds <= _PARTS_OF_NORMS and is_fixed
+
+
+def _has_parameters(weight: Any) -> bool:
+    match weight:
+        case Parameter():
+            return True
+        case Computed(_, args, kwargs):
+            return _has_parameters((*args, *kwargs.values()))
+        case tuple():
+            return any(map(_has_parameters, weight))
+    return False
 
 
 def _add(reading: Reading, operation: Operation, width: int) -> int:
@@ -175,9 +189,9 @@ def _add(reading: Reading, operation: Operation, width: int) -> int:
         slots = reading.slot(left.number), reading.slot(right.number)
         return reading.add(width, Step("add", slots, number=factor))
     if reading.is_data(left):
-        shift = Step("shift", (reading.slot(left.number),), (reading.weight(right),), factor)
-        return reading.add(width, shift)
-    slot = reading.slot(right.number)
+        slot = reading.spread(reading.slot(left.number), width)
+        return reading.add(width, Step("shift", (slot,), (reading.weight(right),), factor))
+    slot = reading.spread(reading.slot(right.number), width)
     scaled = reading.add(width, Step("scale", (slot,), (factor,))) if factor != 1 else slot
     return reading.add(width, Step("shift", (scaled,), (reading.weight(left),), 1.0))
 
@@ -254,7 +268,8 @@ def _clamp(reading: Reading, operation: Operation, width: int) -> int:
     slot = reading.slot(x.number)
     bounded = any(bound is not None for bound in most)
     is_norm = any(step.kind in _NORMS for step in reading.between(slot, 0))
-    if reading.widths[slot] != 1 or bounded or not is_norm:
+    is_number = isinstance(least, int | float)
+    if reading.widths[slot] != 1 or bounded or not is_norm or not is_number:
         raise Refusal(reason(operation))
     return reading.add(width, Step("clamp_min", (slot,), number=float(least)))
 
