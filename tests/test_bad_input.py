@@ -309,6 +309,11 @@ CASES = {
         "loud",
         line="Invalid value for '--style': 'loud' is not one of 'positive', 'signed'" + SEE_HELP,
     ),
+    "unknown scale": option(
+        "--scale",
+        "both",
+        line="Invalid value for '--scale': 'both' is not one of 'picture', 'all'" + SEE_HELP,
+    ),
     "size in words": option(
         "--size",
         "big",

@@ -114,7 +114,9 @@ def test_json_is_one_document_of_the_promised_shape(
             "certificate",
         ]
         assert math.isclose(entry["evidence"] + entry["bias"], entry["logit"], abs_tol=1e-6)
-    assert math.isclose(sum(entry["probability"] for entry in good["classes"]), 1, abs_tol=1e-6)
+    shares = [entry["probability"] for entry in good["classes"]]
+    assert math.isclose(sum(shares), 1, abs_tol=1e-6)
+    assert shares == sorted(shares, reverse=True)
 
 
 def test_against_explains_the_margin(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,7 +37,7 @@ def test_it_tells_the_head_and_how_well_it_holds(
     assert facts["features"] == "8 channels on a grid of 8 x 8, from the output of 1"
     assert facts["input"] == "32 x 32 pixels, crop 0.875, bicubic"
     assert re.fullmatch(
-        r"adds up (exactly|to \de-\d\d), on an example and on another input", facts["found"]
+        r"adds up (exactly|to \de-\d\d), on an example and on another input", facts["verified"]
     )
     assert facts["noise"].startswith("adds up ")
     assert facts["good.jpg"].startswith("dog 37.2 %   adds up ")

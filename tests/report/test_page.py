@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from seewhy.errors import InputError
 from seewhy.geometry import Geometry
 from seewhy.report import write_report
 from seewhy.report.markup import hash_source
-from seewhy.results import PictureEvidence
+from seewhy.results import PictureEvidence, Prediction
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,6 +135,17 @@ def test_numbers_that_are_none_are_null_and_said_so(tmp_path: Path) -> None:
     assert (stored["logit"], stored["certificate"]) == (None, None)
     assert page.all("span", "certificate")[0]["text"] == "not shown to add up"
     assert page.all("article")[0]["data-limit"] == "0.0"
+
+
+def test_the_decision_is_told_where_it_is_not_among_the_classes(tmp_path: Path) -> None:
+    def facts(name: str) -> str:
+        picture = replace(cat(), predicted=Prediction(name, 0.9))
+        write_report(tmp_path / "page.html", [picture], model="net")
+        page = (tmp_path / "page.html").read_text(encoding="utf-8")
+        return page.partition('<p class="facts">')[2].partition("</p>")[0]
+
+    assert "predicted: <bdi>&lt;b&gt;emu</bdi> 90.0\N{NO-BREAK SPACE}%" in facts("<b>emu")
+    assert "predicted" not in facts("tabby")
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from seewhy.errors import HeadNotFound, MissingExtraError
 
 if TYPE_CHECKING:
     from seewhy.capture import Tap
-    from seewhy.explanation import Explanation
     from seewhy.heads import Head
     from seewhy.models import Classifier
+    from seewhy.results import Prediction
 
 HELP = """Say where a model decides, and whether maps of that can be exact.
 
@@ -38,13 +38,13 @@ class Check:
         on: the input's name.
         certificate: the largest deviation over all classes.
         tolerance: what rounding explains.
-        decision: the name and probability of the predicted class.
+        decision: the predicted class, where the input is a picture.
     """
 
     on: str
     certificate: float
     tolerance: float
-    decision: tuple[str, float] | None = None
+    decision: Prediction | None = None
 
     @property
     def holds(self) -> bool:
@@ -115,15 +115,11 @@ def _any_photograph() -> Path | None:
 
 def _check(model: Classifier, on: str, inputs: object, *, decides: bool = False) -> Check:
     import seewhy
+    from seewhy.cli.answers import predicted
 
     result = seewhy.explain(model, inputs, "all", strict=False)
     worst = float(result.certificate.max())
-    return Check(on, worst, result.tolerance, _decision(result) if decides else None)
-
-
-def _decision(result: Explanation) -> tuple[str, float]:
-    probability, index = result.probabilities[0].max(0)
-    return result.name(int(index)), float(probability)
+    return Check(on, worst, result.tolerance, predicted(result, 0) if decides else None)
 
 
 def _show(model: Classifier, head: Head, checks: list[Check]) -> None:
@@ -140,7 +136,7 @@ def _show(model: Classifier, head: Head, checks: list[Check]) -> None:
         "features": f"{head.channels} channels on a grid of {grid}, from {_place(head.features)}",
         "input": f"{how.size[0]} x {how.size[1]} pixels, {how.mode} {how.crop:.3g}, "
         f"{how.interpolation}",
-        "found": f"{deviation(head.certificate)}, on an example and on another input",
+        "verified": f"{deviation(head.certificate)}, on an example and on another input",
     }
     facts |= {check.on: _verdict(check) for check in checks}
     width = max(map(len, facts))
@@ -156,7 +152,8 @@ _MEANING = {
 
 
 def _verdict(check: Check) -> str:
-    seen = "{} {:.1%}   ".format(*check.decision).replace("%", " %") if check.decision else ""
+    best = check.decision
+    seen = f"{best.name} {100 * best.probability:.1f} %   " if best else ""
     verb = "adds up to" if check.holds else "DOES NOT ADD UP: off by"
     return f"{seen}{verb} {check.certificate:.0e} (rounding explains {check.tolerance:.0e})"
 

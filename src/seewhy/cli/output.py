@@ -1,4 +1,4 @@
-"""What is written to disk: an overlay for each picture and class, a contact sheet, a report."""
+"""What is written to disk: an overlay for each picture and class, contact sheets, a report."""
 
 from __future__ import annotations
 
