@@ -28,7 +28,7 @@ def test_it_tells_the_head_and_how_well_it_holds(
         "path",
         "features",
         "input",
-        "found",
+        "verified",
         "noise",
         "good.jpg",
     ]
