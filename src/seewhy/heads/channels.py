@@ -57,10 +57,10 @@ _Rule = Callable[[Channels, Operation, int], Axes]
 
 
 def _of_a_picture(shape: tuple[int, ...]) -> Axes:
-    """Of the model's input: a picture, channels first or last."""
-    if len(shape) != 4:
+    """Of the model's input: a picture with channels first, or one that may have them last."""
+    if len(shape) != 4 or shape[3] in (1, 3, 4):
         return NONE
-    return frozenset({3 if shape[3] in (1, 3, 4) and shape[3] < min(shape[1:3]) else 1})
+    return frozenset({1})
 
 
 def _second(_: Channels, __: Operation, ___: int) -> Axes:

@@ -48,7 +48,8 @@ def _comes_from_a_grid(trace: Trace, features: int, batch: int) -> bool:
 
     def is_vector(number: int) -> bool:
         shape = trace.shape(number)
-        return len(extents(shape, batch)) <= 1 and not len(shape) == rank == 3
+        is_flat = len(shape) == 2 and shape[0] > batch and shape[0] % batch == 0  # (B * N, K)
+        return len(extents(shape, batch)) <= 1 and not len(shape) == rank == 3 and not is_flat
 
     waiting, seen = [features], {features}
     while waiting:
