@@ -73,7 +73,10 @@ HEADS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "L2": lambda n, v: n.last(F.normalize(v)) * 4,
     "softmax": lambda n, v: n.last(v).softmax(1),
     "sigmoid": lambda n, v: n.last(v).sigmoid(),
+    "class maps": lambda n, v: v,
 }
+
+KINDS = {"layer norm": "normalised", "L2": "normalised", "class maps": "class-maps"}
 READS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "channels first": lambda h, _: h.flatten(2).mean(2),
     "channels last": lambda h, _: h.movedim(1, -1).flatten(1, -2).mean(1),
@@ -95,10 +98,14 @@ class Drawn(nn.Module):
         self.batch_norm = nn.BatchNorm1d(channels)
         self.layer_norm = nn.LayerNorm(channels)
         self.last = nn.Linear(channels, classes)
-        self.prefix = nn.Parameter(torch.ones(channels))
+        self.has_maps = head == "class maps"
+        self.prefix = nn.Parameter(torch.ones(classes if self.has_maps else channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self, self.read(x * 2.0, self.prefix))
+        features = x * 2.0
+        if self.has_maps:
+            features = self.last(features.movedim(1, -1)).movedim(-1, 1)
+        logits: Tensor = self.head(self, self.read(features, self.prefix))
         return logits
 
 
@@ -125,15 +132,20 @@ def test_drawn_heads_add_up(
 ) -> None:
     """In one, two and three dimensions, at each precision, for every class, on every picture."""
     assume(read != "tokens after a prefix" or len(grid) == 2)
-    # Half precision rounds between two steps as much as the tolerance allows for one.
-    assume(dtype.itemsize > 2 or head in ("linear", "softmax", "sigmoid"))
+    is_half = dtype.itemsize == 2
+    assume(not is_half or read != "sum")  # which is rounded to its own size, not to the logits'
+    # Between two layers bfloat16 rounds away about as much as the evidence of so small a net.
+    assume(dtype != torch.bfloat16 or head != "two linear")
     channels += 4 * (head == "layer norm")  # of two channels, it keeps the sign of a difference
     torch.manual_seed(seed)
     net = Drawn(channels, classes, head, read).to(dtype)
+    if is_half:
+        nn.init.constant_(net.last.bias, 2.0)  # logits that cancel are no scale for the rounding
     x = torch.randn(batch, channels, *grid).to(dtype)
     result = explain(net, x, "all", head=find_head(net, torch.randn(3, channels, *grid).to(dtype)))
     assert result.maps.shape == (batch, classes, *grid)
     assert bool(result.adds_up.all())
+    assert result.kind == KINDS.get(head, "linear")
     if dtype == torch.float64 and head in ("linear", "softmax", "sigmoid"):
         scale = 1 if read != "sum" else int(np.prod(grid))
         weight, features = net.last.weight.detach().numpy(), x.numpy() * 2

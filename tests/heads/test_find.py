@@ -522,6 +522,17 @@ def test_as_many_channels_as_positions_are_told_apart(name: str) -> None:
         find_head(AsManyChannelsAsPositions(BETWEEN[name], 1), x)
 
 
+def test_class_maps_of_as_many_classes_as_pictures() -> None:
+    net = Net(lambda n, h: n.fc(h.movedim(1, -1)).movedim(-1, 1).mean((2, 3)))
+    assert find_head(net, torch.randn(CLASSES, 3, 8, 8)).kind == "class-maps"
+
+
+@pytest.mark.parametrize("width", [3, 4])
+def test_features_of_a_picture_as_wide_as_it_has_channels(width: int) -> None:
+    net = AsManyChannelsAsPositions(lambda h: h, 2)
+    assert find_head(net, torch.randn(2, 3, 4, width)).grid == (4, width)
+
+
 ENDS: dict[str, Callable[[Tensor], Any]] = {
     "softmax": lambda z: F.softmax(z, 1),
     "log_softmax": lambda z: F.log_softmax(z, 1),
