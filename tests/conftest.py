@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from jaxtyping import install_import_hook
 
@@ -20,6 +21,10 @@ install_import_hook(
     ],
     "beartype.beartype",
 )
+
+# A machine that is busy is no bug: nothing here is timed.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 BESIDE_THE_PROJECT = Path(__file__).parents[2] / "shared" / "data"
 

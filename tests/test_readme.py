@@ -1,4 +1,4 @@
-"""README tells the truth: its tables are those that the benchmarks wrote, its links lead somewhere."""
+"""README tells the truth: its tables are those that the benchmarks wrote, its links lead on."""
 
 from __future__ import annotations
 

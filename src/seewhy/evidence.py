@@ -28,12 +28,24 @@ TOLERANCES = {
 }
 
 
+# TensorFloat-32 has the mantissa of float16; "medium" allows bfloat16.
+_PRODUCTS = {
+    "highest": 0.0,
+    "high": TOLERANCES[torch.float16],
+    "medium": TOLERANCES[torch.bfloat16],
+}
+
+
 def tolerance(*dtypes: torch.dtype) -> float:
     """The largest deviation that rounding explains where values of these types are compared.
 
-    It is that of the coarsest: a float32 head on bfloat16 features is as exact as those are.
+    It is that of the coarsest: a float32 head on bfloat16 features is as exact as those are, and
+    so is one whose products PyTorch was allowed to round (`set_float32_matmul_precision`).
     """
-    return max(TOLERANCES.get(dtype, TOLERANCES[torch.float32]) for dtype in dtypes)
+    rounding = [TOLERANCES.get(dtype, TOLERANCES[torch.float32]) for dtype in dtypes]
+    if torch.float64 not in dtypes:
+        rounding.append(_PRODUCTS[torch.get_float32_matmul_precision()])
+    return max(rounding)
 
 
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seewhy.errors import FileError
-from seewhy.evidence import TOLERANCES, total_evidence
+from seewhy.evidence import total_evidence
 from seewhy.files import write_whole
 from seewhy.geometry import Geometry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from seewhy.results import ClassEvidence, PictureEvidence
+    from seewhy.results import ClassEvidence, PictureEvidence, Prediction
 
 FORMAT = "seewhy-explanation"
 VERSION = 1
@@ -42,6 +42,7 @@ class Explanation:
         bias: what lies nowhere in the picture, in logits, shape (B, k).
         target: what evidence and bias are to add up to, shape (B, k).
         certificate: how far they are from it, over the scale of the picture's logits, (B, k).
+        tolerance: the largest certificate that rounding explains, at the precision of the pass.
         kind: the kind of the head: "linear", "class-maps" or "normalised".
         against: the class that the evidence is measured against, "others", or None.
         geometry: what preprocessing did to each picture; None for inputs that came as tensors.
@@ -55,6 +56,7 @@ class Explanation:
     bias: Float[Tensor, "batch classes"]
     target: Float[Tensor, "batch classes"]
     certificate: Float[Tensor, "batch classes"]
+    tolerance: float
     kind: str
     against: int | str | None = None
     geometry: tuple[Geometry | None, ...] = ()
@@ -67,11 +69,6 @@ class Explanation:
     def evidence(self) -> Float[Tensor, "batch classes"]:
         """The mean of each map: what the picture contributes, in logits, shape (B, k)."""
         return total_evidence(self.maps)
-
-    @property
-    def tolerance(self) -> float:
-        """The largest certificate that rounding explains at the precision of the logits."""
-        return TOLERANCES[self.logits.dtype]
 
     @property
     def adds_up(self) -> torch.Tensor:
@@ -112,7 +109,15 @@ class Explanation:
             geometry=geometry or Geometry.identity(image.size),
             classes=self.class_evidence(index),
             against=self.against_name,
+            predicted=self.prediction(index),
         )
+
+    def prediction(self, index: int) -> Prediction:
+        """The most probable of all classes, for one picture of the batch."""
+        from seewhy.results import Prediction
+
+        probability, class_id = self.probabilities[index].max(0)
+        return Prediction(self.name(int(class_id)), float(probability))
 
     def class_evidence(self, index: int) -> tuple[ClassEvidence, ...]:
         """The numbers and the map of each class explained, for one picture of the batch."""
@@ -147,6 +152,7 @@ class Explanation:
         header = {
             "format": FORMAT,
             "version": VERSION,
+            "tolerance": self.tolerance,
             "kind": self.kind,
             "against": self.against,
             "geometry": [g and g.to_json() for g in self.geometry],
@@ -200,6 +206,7 @@ def _read_fields(path: str | Path) -> dict[str, Any]:
     names = header["class_names"]
     return {
         **tensors,
+        "tolerance": float(header["tolerance"]),
         "kind": header["kind"],
         "against": header["against"],
         "geometry": tuple(g and Geometry.from_json(g) for g in header["geometry"]),

@@ -18,7 +18,6 @@ from seewhy import images
 from seewhy.cli.rereading import LostPicture, Version, read_again, version_of
 from seewhy.errors import ImageError
 from seewhy.explainer import explain
-from seewhy.explanation import Explanation
 from seewhy.geometry import Geometry
 from seewhy.models import Classifier
 from seewhy.results import ClassEvidence, PictureEvidence, Prediction
@@ -211,16 +210,10 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
             each.name,
             each.geometry,
             result.class_evidence(index),
-            predicted(result, index),
+            result.prediction(index),
             result.against_name,
             is_exact,
             version=each.version,
         )
         for index, (each, is_exact) in enumerate(zip(batch, exact, strict=True))
     ]
-
-
-def predicted(result: Explanation, index: int) -> Prediction:
-    """Return the most probable of all classes, for one picture of a batch."""
-    probability, class_id = result.probabilities[index].max(0)
-    return Prediction(result.name(int(class_id)), float(probability))

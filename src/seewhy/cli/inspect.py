@@ -115,11 +115,10 @@ def _any_photograph() -> Path | None:
 
 def _check(model: Classifier, on: str, inputs: object, *, decides: bool = False) -> Check:
     import seewhy
-    from seewhy.cli.answers import predicted
 
     result = seewhy.explain(model, inputs, "all", strict=False)
     worst = float(result.certificate.max())
-    return Check(on, worst, result.tolerance, predicted(result, 0) if decides else None)
+    return Check(on, worst, result.tolerance, result.prediction(0) if decides else None)
 
 
 def _show(model: Classifier, head: Head, checks: list[Check]) -> None:
