@@ -266,7 +266,7 @@ def test_exports_with_any_number_of_pictures() -> None:
 
 
 REAL = """
-import sys, warnings
+import io, sys, warnings
 sys.path.insert(0, {root!r})
 warnings.simplefilter("ignore")
 import torch
@@ -286,7 +286,11 @@ for name in {names!r}:
         expected = seewhy.explain(model, x, "top2")
         compiled = torch.compile(attached, backend="aot_eager", fullgraph=True)(x)
         several = {{0: torch.export.Dim("batch", min=1, max=64)}}
-        exported = torch.export.export(attached, (x,), dynamic_shapes=(several,)).module()
+        program = torch.export.export(attached, (x,), dynamic_shapes=(several,))
+        file = io.BytesIO()
+        torch.export.save(program, file)
+        file.seek(0)
+        exported = torch.export.load(file).module()
         for result in (attached(x), compiled, exported(x), exported(torch.cat((x, x)))):
             torch.testing.assert_close(result.logits[:2], expected.logits, rtol=1e-4, atol=1e-4)
             torch.testing.assert_close(result.maps[:2], expected.maps, rtol=1e-3, atol=1e-3)

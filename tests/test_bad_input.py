@@ -183,7 +183,7 @@ CASES = {
     "nan inside": net(
         "nets.py:nan",
         "Sequential: expected a head of kind linear, class-maps, normalised, got its head gives "
-        "logits that are not finite (NaN or infinite weights?); ...",
+        "logits that are not finite (NaN or infinite); check weights and input for NaN",
     ),
     "no head": net(
         "nets.py:max_pooling",

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import _register_namedtuple, tree_map_only
 
 from seewhy import evidence, heads
 from seewhy.capture import FunctionTap, Tap
@@ -35,6 +35,9 @@ class Attached(NamedTuple):
     classes: Tensor
     maps: Tensor
     bias: Tensor
+
+
+_register_namedtuple(Attached, serialized_type_name="seewhy.attachment.Attached")
 
 
 class AttachedModule(nn.Module):
@@ -71,6 +74,10 @@ class AttachedModule(nn.Module):
             rows, bias = self.head.rows(self.model, features, classes)
             maps = evidence.evidence_maps(rows, features.to(rows.dtype))
         return Attached(logits, classes, maps, bias.expand(classes.shape))
+
+    def extra_repr(self) -> str:
+        """The head, for the module's printed form."""
+        return f"head={self.head.describe()}"
 
     def _classes(self, logits: Tensor) -> Tensor:
         if isinstance(self.explained, int):

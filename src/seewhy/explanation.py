@@ -27,7 +27,7 @@ FORMAT = "seewhy-explanation"
 VERSION = 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """Why a classifier gave B pictures their logits, for k classes each.
 
@@ -62,6 +62,16 @@ class Explanation:
     geometry: tuple[Geometry | None, ...] = ()
     class_names: tuple[str, ...] | None = None
 
+    def __repr__(self) -> str:
+        decisions = map(self.prediction, range(min(3, len(self))))
+        best = [f"{each.name} {each.probability:.1%}" for each in decisions]
+        more = ", ..." if len(self) > 3 else ""
+        return (
+            f"Explanation({len(self)} pictures: {', '.join(best)}{more};"
+            f" maps {tuple(self.maps.shape)} of {self.logits.shape[1]} classes, {self.kind},"
+            f" certificate {float(self.certificate.max()):.0e}, rounding explains {self.tolerance:.0e})"
+        )
+
     def __len__(self) -> int:
         return self.logits.shape[0]
 
@@ -82,7 +92,7 @@ class Explanation:
 
     def name(self, class_id: int) -> str:
         """The name of a class, or its number where the model has no names."""
-        return str(class_id) if self.class_names is None else self.class_names[class_id]
+        return str(int(class_id)) if self.class_names is None else self.class_names[class_id]
 
     def upsample(self, size: tuple[int, ...]) -> Float[Tensor, "batch classes *size"]:
         """The maps at another resolution (height, width), still in logits.

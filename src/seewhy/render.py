@@ -20,7 +20,7 @@ from PIL.Image import Image, Resampling
 
 from seewhy.errors import InputError
 from seewhy.geometry import Geometry, Size
-from seewhy.results import decimals, deviation, whole
+from seewhy.results import decimals, deviation, rounded, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -183,7 +183,8 @@ def colour_bar(
 def equation(evidence: ClassEvidence, against: str | None = None) -> str:
     """How the logit adds up, in words: "logit 9.31 = evidence 9.52 + bias -0.21"."""
     numbers = (evidence.logit, evidence.evidence, evidence.bias)
-    total, seen, rest = (f"{number:z.{decimals(*numbers)}f}" for number in numbers)
+    digits = decimals(*numbers)
+    total, seen, rest = (f"{number:z.{digits}f}" for number in rounded(*numbers, digits))
     return f"{whole(against)} {total} = evidence {seen} + bias {rest}"
 
 

@@ -117,3 +117,20 @@ def decimals(*values: float) -> int:
     """Return the digits after the point that show `values`: two, more where all are small."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     return min(8, max(2, 2 - math.floor(math.log10(largest)))) if largest > 0 else 2
+
+
+def rounded(total: float, evidence: float, bias: float, digits: int) -> tuple[float, float, float]:
+    """The three numbers as they are shown: rounded so that what is printed adds up, too.
+
+    Where evidence and bias add up to the total, but their rounded values do not, the one that
+    lies nearer to the other side goes there. What really does not add up is not made to.
+    """
+    unit = 10.0**-digits
+    parts = (total, evidence, bias)
+    if not all(map(math.isfinite, parts)) or abs(total - evidence - bias) > unit / 10:
+        return parts
+    shown = [round(value / unit) for value in parts]
+    gap = shown[0] - shown[1] - shown[2]
+    lost = [gap * (value / unit - units) for value, units in zip(parts, shown, strict=True)]
+    shown[1 if lost[1] >= lost[2] else 2] += gap
+    return shown[0] * unit, shown[1] * unit, shown[2] * unit

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from seewhy.cli.answers import Answer
 from seewhy.cli.text import columns, fit, plain
-from seewhy.results import ClassEvidence, decimals, deviation, whole
+from seewhy.results import ClassEvidence, decimals, deviation, rounded, whole
 
 DOCUMENT_VERSION = 1
 _GAP = "   "
@@ -65,7 +65,7 @@ def _numbers(entry: ClassEvidence) -> tuple[float, float, float]:
 
 
 def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
-    numbers = (f"{value:z.{digits}f}" for value in _numbers(entry))
+    numbers = (f"{value:z.{digits}f}" for value in rounded(*_numbers(entry), digits))
     return (
         plain(answer.name),
         plain(entry.name),

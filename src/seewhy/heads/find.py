@@ -162,7 +162,7 @@ def _observed(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
             type(model).__name__,
             expected="a model that runs on the example",
             got=f"{first_line(error)} (input {shapes})",
-            fix="check the example's shape, dtype and device",
+            fix="check the example's shape (has it a batch axis?), dtype and device",
         ) from error
 
 

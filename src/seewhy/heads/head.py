@@ -20,7 +20,7 @@ from seewhy.observe import find_tensors, follow
 HeadKind = Literal["linear", "class-maps", "normalised"]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Head:
     """The part of a model after its last feature maps, as seewhy needs it. It holds no weights.
 
@@ -78,6 +78,9 @@ class Head:
         if self.pooling == "sum":
             rows = rows * features.flatten(2).shape[2]
         return rows, bias
+
+    def __repr__(self) -> str:
+        return f"Head({self.describe()})"
 
     def describe(self) -> str:
         """The head in one line, such as `linear: mean -> addmm, 512 x 7 x 7 -> 1000 classes`."""

@@ -68,7 +68,9 @@ def _first_pass(model: nn.Module, head: Head, others: list[Inputs]) -> tuple[Ten
 def _certificate(model: nn.Module, head: Head, logits: Tensor, features: Tensor) -> float:
     """The largest deviation over all classes; a refusal if it is not what rounding explains."""
     if not torch.isfinite(logits).all():
-        raise Refusal("gives logits that are not finite (NaN or infinite weights?)")
+        raise Refusal(
+            "gives logits that are not finite (NaN or infinite)", "check weights and input for NaN"
+        )
     with torch.no_grad():
         deviation, disturbed = _deviations(model, head, logits, features)
     tolerance = evidence.tolerance(logits.dtype, features.dtype)

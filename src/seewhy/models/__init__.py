@@ -100,6 +100,13 @@ def load_model(
 
 
 def _build(spec: str, *, pretrained: bool, num_classes: int | None) -> Parts:
+    if not isinstance(spec, str):
+        raise ModelError(
+            "model",
+            expected="the name of a model",
+            got=type(spec).__name__,
+            fix="pass a module that you have to seewhy.explain itself, with preprocess=",
+        )
     if spec in CONFIGS:
         return from_lite.load(Request(spec, spec, pretrained, num_classes))
     prefix, colon, name = spec.partition(":")

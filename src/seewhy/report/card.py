@@ -17,7 +17,7 @@ from seewhy.report.markup import (
     percent,
     template,
 )
-from seewhy.results import ClassEvidence, PictureEvidence, decimals, deviation
+from seewhy.results import ClassEvidence, PictureEvidence, decimals, deviation, rounded
 
 LONGEST_SIDE = 1024  # of the embedded picture, in pixels
 SHOWN_SIDE = 640  # of the picture on a wide screen, in CSS pixels
@@ -64,6 +64,7 @@ def _facts(picture: PictureEvidence) -> str:
 
 def _class_row(picture: int, index: int, entry: ClassEvidence, total: str) -> str:
     digits = decimals(entry.logit, entry.evidence, entry.bias)
+    logit, evidence, bias = rounded(entry.logit, entry.evidence, entry.bias, digits)
     share = 100 * entry.probability if math.isfinite(entry.probability) else 0.0
     return template("class.html").substitute(
         picture=picture,
@@ -72,8 +73,8 @@ def _class_row(picture: int, index: int, entry: ClassEvidence, total: str) -> st
         name=escape(entry.name),
         probability=percent(entry.probability),
         share=f"{share:.2f}",
-        terms=f"{total} {number(entry.logit, digits)} = evidence {number(entry.evidence, digits)}"
-        f" + bias {number(entry.bias, digits)}",
+        terms=f"{total} {number(logit, digits)} = evidence {number(evidence, digits)}"
+        f" + bias {number(bias, digits)}",
         certificate=deviation(entry.certificate),
     )
 

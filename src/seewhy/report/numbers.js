@@ -15,6 +15,18 @@ function decimals(...values) {
   return largestOne > 0 ? Math.min(8, Math.max(2, 2 - Math.floor(Math.log10(largestOne)))) : 2;
 }
 
+// As results.rounded: what is shown adds up, where it really does.
+function rounded(total, evidence, bias, digits) {
+  const unit = 10 ** -digits;
+  const parts = [total, evidence, bias];
+  if (!parts.every(Number.isFinite) || Math.abs(total - evidence - bias) > unit / 10) return parts;
+  const shown = parts.map((value) => Math.round(value / unit));
+  const gap = shown[0] - shown[1] - shown[2];
+  const lost = parts.map((value, place) => gap * (value / unit - shown[place]));
+  shown[lost[1] >= lost[2] ? 1 : 2] += gap;
+  return shown.map((value) => value * unit);
+}
+
 function deviation(certificate) {
   if (!Number.isFinite(certificate)) return "not shown to add up";
   if (certificate === 0) return "adds up exactly";

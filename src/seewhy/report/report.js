@@ -243,8 +243,9 @@ function writeSum(view, index) {
 
 function marginWords(classes, index, against) {
   const [one, other] = [classes[index], classes[against]];
-  const [margin, evidence, bias] = ["logit", "evidence", "bias"].map((term) => one[term] - other[term]);
-  const digits = decimals(margin, evidence, bias);
+  const terms = ["logit", "evidence", "bias"].map((term) => one[term] - other[term]);
+  const digits = decimals(...terms);
+  const [margin, evidence, bias] = rounded(...terms, digits);
   // Two deviations on the scale of the same logits: their sum bounds that of the difference.
   const bound = one.certificate + other.certificate;
   return {
