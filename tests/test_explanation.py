@@ -178,3 +178,11 @@ def test_names_of_classes_without_names() -> None:
     result = replace(explained(), class_names=None)
     assert result.name(3) == "3"
     assert explained().name(3) == "d"
+
+
+def test_it_prints_in_one_line() -> None:
+    result = explained()
+    assert repr(result).startswith("Explanation(predicted ")
+    assert "maps (2, 2, " in repr(result)
+    assert "\n" not in repr(result)
+    assert len(repr(result)) < 250

@@ -65,11 +65,11 @@ class Explanation:
     def __repr__(self) -> str:
         decisions = map(self.prediction, range(min(3, len(self))))
         best = [f"{each.name} {each.probability:.1%}" for each in decisions]
-        more = ", ..." if len(self) > 3 else ""
+        more = ["..."] if len(self) > len(best) else []
+        deviation = f"{float(self.certificate.max()):.0e}, rounding explains {self.tolerance:.0e}"
         return (
-            f"Explanation({len(self)} pictures: {', '.join(best)}{more};"
-            f" maps {tuple(self.maps.shape)} of {self.logits.shape[1]} classes, {self.kind},"
-            f" certificate {float(self.certificate.max()):.0e}, rounding explains {self.tolerance:.0e})"
+            f"Explanation(predicted {', '.join(best + more)}; {self.kind} maps"
+            f" {tuple(self.maps.shape)} of {self.logits.shape[1]} classes, certificate {deviation})"
         )
 
     def __len__(self) -> int:
