@@ -64,11 +64,16 @@ def _numbers(entry: ClassEvidence) -> tuple[float, float, float]:
     return entry.logit, entry.evidence, entry.bias
 
 
+def _name(answer: Answer, entry: ClassEvidence) -> str:
+    over = answer.against not in (None, "others")
+    return f"{entry.name} over {answer.against}" if over else entry.name
+
+
 def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
     numbers = (f"{value:z.{digits}f}" for value in rounded(*_numbers(entry), digits))
     return (
         plain(answer.name),
-        plain(entry.name),
+        plain(_name(answer, entry)),
         f"{100 * entry.probability:.1f} %",
         whole(answer.against),
         *numbers,
