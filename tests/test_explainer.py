@@ -506,7 +506,10 @@ def test_a_module_used_twice_is_read_the_second_time() -> None:
         (torch.zeros(0, 3, 8, 8), "expected a batch (B, C, *S) with at least one picture"),
         (torch.zeros(8, 8), "got shape (8, 8); add the missing axis"),
         ([], "images: expected at least one picture, got none"),
-        ("cat.jpg", "expected a tensor (B, C, H, W), for this model's preprocessing is not known"),
+        (
+            "cat.jpg",
+            "(B, C, H, W) of floating point, for this model's preprocessing is not known",
+        ),
         (3, "expected paths, Pillow pictures, arrays or tensors, got a int"),
         ([torch.zeros(3, 8, 8), torch.zeros(3, 9, 8)], "expected pictures of one size"),
     ],

@@ -79,7 +79,7 @@ def test_keyword_arguments_are_passed_on() -> None:
 
 
 BAD: list[tuple[Any, Any, type[Exception], str]] = [
-    (RED, None, InputError, "got ndarray of shape (4, 6, 3); pass preprocess="),
+    (RED, None, InputError, "got ndarray of uint8, shape (4, 6, 3); pass preprocess="),
     ("a.png", None, InputError, "got a path (a.png); pass preprocess="),
     ("a.png", prepare, ImageError, "a.png"),
     ([], prepare, InputError, "images: expected at least one picture, got none"),

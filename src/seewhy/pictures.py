@@ -43,8 +43,9 @@ def prepare_batch(
     if preprocess is None:
         raise InputError(
             "images",
-            expected="a tensor (B, C, H, W), for this model's preprocessing is not known",
-            got=_kind(singles[0]),
+            expected="a tensor (B, C, H, W) of floating point, for this model's preprocessing"
+            " is not known",
+            got=_kind(images if isinstance(images, Tensor | np.ndarray) else singles[0]),
             fix="pass preprocess=, or load the model with seewhy.load_model",
         )
     prepared = [_prepared(single, preprocess) for single in singles]
@@ -130,4 +131,7 @@ def _kind(value: Any) -> str:
     name = type(value).__name__
     if isinstance(value, str | Path):
         return f"a path ({value})"
-    return f"{name} of shape {tuple(value.shape)}" if hasattr(value, "shape") else f"a {name}"
+    if hasattr(value, "shape"):
+        kind = str(value.dtype).removeprefix("torch.")
+        return f"{name} of {kind}, shape {tuple(value.shape)}"
+    return f"a {name}"
