@@ -229,7 +229,7 @@ def _layer_norm(values: Sequence[Tensor], weights: Weights, epsilon: float) -> T
 def _layer_norm_back(
     rows: Tensor, values: Sequence[Tensor], weights: Weights, epsilon: float
 ) -> PulledBack:
-    """Sigma is frozen; the mean is linear and is distributed over the channels (DESIGN, 1)."""
+    """Sigma is frozen; the mean is linear and is taken out of the rows instead."""
     weight, bias = weights
     sigma = torch.sqrt(values[0].var(1, correction=0) + epsilon)[:, None, None]
     scaled = (rows if weight is None else rows * weight.flatten()) / sigma
