@@ -26,7 +26,7 @@ _MLP = (
 ).split()
 
 _REASONS: Mapping[str, str] = {
-    **dict.fromkeys(_MLP, "is an MLP or gated: it applies {name} to the pooled features"),
+    **dict.fromkeys(_MLP, "is an MLP or gated: it applies {name} to pooled or flattened features"),
     **dict.fromkeys(
         (
             "max amax max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d "
