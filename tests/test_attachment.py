@@ -319,3 +319,9 @@ def test_a_pass_that_goes_another_way_is_one_line() -> None:
     attached = attach(Detour().eval(), torch.randn(2, 3, 8, 8))
     with pytest.raises(ModelError, match="got a pass that went another way; attach anew"):
         attached(torch.randn(2, 3, 32, 32))
+
+
+def test_it_prints_the_head_that_it_explains_by() -> None:
+    model, x = made("modular")
+    first = repr(attach(model, x)).split("\n")[1].strip()
+    assert first == "head=linear: mean -> addmm, 8 x 6 x 7 -> 5 classes"

@@ -34,8 +34,8 @@ def find_head(model: nn.Module, example: Any) -> Head:
     """Find the head of a classifier from what one forward pass of it computes.
 
     The head is read from the operations that lead to the logits, then verified: on the example
-    and on a second, different input the evidence must add up to every logit, and with one
-    position of the features disturbed it must not. The model is left as it was.
+    and on a second, different input the evidence must add up to every logit, and with half of
+    each map blanked it must not. The model is left as it was.
 
     Args:
         model: any eager `nn.Module`; of a compiled or data-parallel one, the original is used.
