@@ -20,6 +20,7 @@ from seewhy._version import __version__
 from seewhy.errors import (
     CertificateError,
     ClassError,
+    DataError,
     FileError,
     HeadNotFound,
     ImageError,
@@ -27,6 +28,7 @@ from seewhy.errors import (
     MissingExtraError,
     ModelError,
     SeewhyError,
+    TrainingError,
     WeightsError,
 )
 
@@ -45,6 +47,7 @@ __all__ = [
     "CertificateError",
     "ClassError",
     "Classifier",
+    "DataError",
     "Explanation",
     "FileError",
     "Geometry",
@@ -56,6 +59,7 @@ __all__ = [
     "ModelError",
     "Preprocess",
     "SeewhyError",
+    "TrainingError",
     "WeightsError",
     "__version__",
     "attach",

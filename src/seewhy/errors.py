@@ -44,6 +44,14 @@ class FileError(SeewhyError, OSError):
     """A file that cannot be read or written: missing, damaged, full disk, no permission."""
 
 
+class DataError(InputError):
+    """A data set that cannot be used: empty, of one class, with labels that do not fit the model."""
+
+
+class TrainingError(SeewhyError):
+    """Training that cannot go on: a loss that is not finite, a run that was begun differently."""
+
+
 class ModelError(SeewhyError):
     """A model that cannot be loaded or run."""
 
