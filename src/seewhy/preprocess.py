@@ -81,11 +81,16 @@ class Preprocess:
         Returns:
             The network's input, (channels, height, width), and how it lies on the picture.
         """
+        framed, geometry = self.frame(image)
+        return self._normalise(framed), geometry
+
+    def frame(self, image: Image) -> tuple[Image, Geometry]:
+        """Bring an upright picture to `size`, still in 8 bits: all but the normalising."""
         coloured = image.convert("L" if len(self.mean) == 1 else "RGB")
         resized = _RESIZED_SIZE[self.mode](image.size, self._before_crop)
         geometry = Geometry.identity(image.size).resize(resized)
         box = _centre_box(resized, self.size)
-        return self._normalise(self._resize(coloured, geometry, box)), geometry.crop(box)
+        return self._resize(coloured, geometry, box), geometry.crop(box)
 
     @property
     def _before_crop(self) -> Size:

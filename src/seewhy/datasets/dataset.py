@@ -1,0 +1,114 @@
+"""Dataset: class names, a train part and a test part; and whether it can be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from seewhy.datasets.found import Found
+from seewhy.datasets.split import Split
+from seewhy.datasets.stratify import stratified
+from seewhy.errors import DataError
+from seewhy.wording import first_few
+
+
+@dataclass(frozen=True, repr=False)
+class Dataset:
+    """Pictures with class labels, to train with and to test with.
+
+    Attributes:
+        name: what it is called, from its path.
+        class_names: by class number.
+        train: the part to train with.
+        test: the part to test with.
+        note: how the test part was made, where there was none; else empty.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    train: Split
+    test: Split
+    note: str = ""
+
+    def __repr__(self) -> str:
+        parts = f"{len(self.train):,} train and {len(self.test):,} test pictures"
+        return f"Dataset({self.name!r}, {len(self.class_names)} classes, {parts})"
+
+    @property
+    def is_named(self) -> bool:
+        """Whether its classes have names, or only numbers."""
+        return self.class_names != tuple(map(str, range(len(self.class_names))))
+
+
+def completed(found: Found, test_share: float, seed: int) -> Dataset:
+    """Return a data set that can be trained with; what has no test part is split.
+
+    Raises:
+        DataError: it is empty, or of one class.
+    """
+    _check_part(found.name, found.train)
+    _check_classes(found)
+    if found.test is not None:
+        _check_part(found.name, found.test)
+        return Dataset(found.name, found.class_names, found.train, found.test)
+    stay, aside = stratified(found.train.labels, test_share, seed)
+    train, test = found.train.take("train", stay), found.train.take("test", aside)
+    if not len(test):
+        _refuse(found.name, "two pictures of a class at least", "one of each", "add pictures")
+    note = f"no test part: {test_share:.0%} of each class kept aside at random, seed {seed}"
+    return Dataset(found.name, found.class_names, train, test, note)
+
+
+def check_fits(
+    dataset: Dataset, num_classes: int, class_names: tuple[str, ...] | None = None
+) -> None:
+    """See that a model's classes are those of a data set.
+
+    Args:
+        dataset: whose classes have names or only numbers; of numbers a model may have more.
+        num_classes: of the model.
+        class_names: of the model, if it has names.
+
+    Raises:
+        DataError: the model has another number of classes, or the same ones in another order.
+    """
+    have = len(dataset.class_names)
+    if have > num_classes or (have < num_classes and dataset.is_named):
+        _refuse(
+            dataset.name,
+            f"the {num_classes} classes of the model",
+            f"{have}: {first_few(dataset.class_names)}",
+            f"take a model of {have} classes, or train one",
+        )
+    ours, theirs = _plain(dataset.class_names), _plain(class_names or ())
+    if ours != theirs and sorted(ours) == sorted(theirs):
+        place = next(n for n, pair in enumerate(zip(ours, theirs, strict=True)) if len({*pair}) > 1)
+        _refuse(
+            dataset.name,
+            f"the model's order of classes, where {place} is {(class_names or ())[place]}",
+            dataset.class_names[place],
+            "bring the classes into the model's order",
+        )
+
+
+def _plain(names: tuple[str, ...]) -> list[str]:
+    return [name.lower().replace("_", " ").strip() for name in names]
+
+
+def _check_part(name: str, split: Split) -> None:
+    if not len(split):
+        left_out = f": {split.skipped[0]}" if split.skipped else ""
+        got = f"none ({len(split.skipped):,} left out{left_out})" if left_out else "none"
+        _refuse(f"{name}, {split.name}", "labelled pictures", got, "check the path and the labels")
+
+
+def _check_classes(found: Found) -> None:
+    present = np.unique(found.train.labels)
+    if len(present) < 2:
+        got = f"one: {found.class_names[int(present[0])]}"
+        _refuse(found.name, "two classes at least", got, "add pictures of another class")
+
+
+def _refuse(name: str, expected: str, got: str, fix: str) -> None:
+    raise DataError(f"data {name}", expected=expected, got=got, fix=fix)

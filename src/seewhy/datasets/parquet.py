@@ -1,0 +1,279 @@
+"""Parquet files with pictures: Hugging Face's schema, or any with a picture and a label column."""
+
+from __future__ import annotations
+
+import json
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seewhy.datasets.found import Found
+from seewhy.datasets.labels import MAX_CLASSES, labelled, usable
+from seewhy.datasets.memory import free_memory
+from seewhy.datasets.split import Split
+from seewhy.errors import DataError, ImageError, MissingExtraError
+from seewhy.wording import complaint, first_few
+
+# The first of these that a file has is taken, where its schema leaves a choice.
+PICTURES = ("image", "img", "picture", "photo", "jpg", "png", "bytes", "content", "data")
+LABELS = ("label", "labels", "fine_label", "class", "target", "category", "cls", "y")
+
+_CACHE = 2**30  # bytes of encoded pictures that are held
+
+
+def read_parquet(files: Mapping[str, Sequence[Path]], name: str) -> Found:
+    """Read the labels of Parquet files; their pictures are read when asked for.
+
+    Args:
+        files: those of "train" and, if there are any, of "test".
+        name: of the data set.
+
+    Raises:
+        DataError: a file is damaged, or has no column of pictures or of labels.
+        MissingExtraError: pyarrow is not installed.
+    """
+    tables = {part: _Table([_open(path) for path in paths]) for part, paths in files.items()}
+    names = _class_names(tables["train"])
+    splits = {part: _split(part, table, names) for part, table in tables.items()}
+    return Found(name, names, splits["train"], splits.get("test"))
+
+
+@dataclass(frozen=True, eq=False)
+class _File:
+    """One Parquet file, its two columns found.
+
+    Attributes:
+        path: where it is.
+        reader: pyarrow's `ParquetFile`.
+        picture: the name of the picture column.
+        labels: the label column, an array of pyarrow's.
+        declared: the class names in Hugging Face's metadata.
+        ends: where each row group ends.
+    """
+
+    path: Path
+    reader: Any
+    picture: str
+    labels: Any
+    declared: tuple[str, ...] | None
+    ends: list[int]
+
+    def group(self, number: int) -> Any:
+        """The encoded pictures of a row group, as an array of pyarrow's."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        column = self.reader.read_row_group(number, columns=[self.picture]).column(0)
+        is_struct = pa.types.is_struct(column.type)
+        return (pc.struct_field(column, "bytes") if is_struct else column).combine_chunks()
+
+
+class _Table:
+    """The rows of several files, one after another; row groups stay in memory up to a limit."""
+
+    def __init__(self, files: Sequence[_File]) -> None:
+        self.files = files
+        self._ends = [*accumulate(len(file.labels) for file in files)]
+        self._groups: OrderedDict[tuple[int, int], Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def name_of(self, row: int) -> str:
+        file, inside = self._find(row)
+        return f"{self.files[file].path.name} row {inside}"
+
+    def picture(self, row: int) -> bytes:
+        file, inside = self._find(row)
+        ends = self.files[file].ends
+        number = bisect_right(ends, inside)
+        group = self._group(file, number)
+        if isinstance(group, str):
+            self._refuse(row, f"a damaged row group {number} ({group})", "download the file again")
+        encoded: bytes | None = group[inside - (ends[number - 1] if number else 0)].as_py()
+        if not encoded:
+            self._refuse(row, "null" if encoded is None else "no bytes", "remove the row")
+        return encoded or b""
+
+    def label(self, row: int) -> str:
+        """How a message shows the label of a row."""
+        file, inside = self._find(row)
+        value = self.files[file].labels[inside].as_py()
+        return "null" if value is None else repr(value)
+
+    def _find(self, row: int) -> tuple[int, int]:
+        file = bisect_right(self._ends, row)
+        return file, row - (self._ends[file - 1] if file else 0)
+
+    def _refuse(self, row: int, got: str, fix: str) -> NoReturn:
+        raise ImageError(self.name_of(row), expected="a picture", got=got, fix=fix)
+
+    def _group(self, file: int, number: int) -> Any:
+        """The pictures of a row group, or what is wrong with it."""
+        with self._lock:  # a ParquetFile is for one thread at a time
+            key = file, number
+            if key not in self._groups:
+                self._groups[key] = _read_group(self.files[file], number)
+                self._forget()
+            self._groups.move_to_end(key)
+            return self._groups[key]
+
+    def _forget(self) -> None:
+        limit = min(_CACHE, (free_memory() or _CACHE) // 4)
+        while len(self._groups) > 1 and sum(map(_nbytes, self._groups.values())) > limit:
+            self._groups.popitem(last=False)
+
+
+def _read_group(file: _File, number: int) -> Any:
+    try:
+        return file.group(number)
+    except Exception as problem:  # a damaged file can raise anything
+        return complaint(problem)
+
+
+def _nbytes(group: Any) -> int:
+    return 0 if isinstance(group, str) else int(group.nbytes)
+
+
+def _open(path: Path) -> _File:
+    reader = _reader(path)
+    schema = reader.schema_arrow
+    features = _features(schema)
+    picture = _choose(schema, features, _holds_pictures, PICTURES, "Image", path)
+    label = _choose(schema, features, _holds_labels, LABELS, "ClassLabel", path)
+    try:
+        column = reader.read(columns=[label]).column(0)
+    except Exception as problem:  # a damaged file can raise anything
+        raise _damaged(path, problem) from problem
+    sizes = (reader.metadata.row_group(g).num_rows for g in range(reader.num_row_groups))
+    labels = _plain(column.combine_chunks())
+    return _File(path, reader, picture, labels, _declared(features, label), [*accumulate(sizes)])
+
+
+def _reader(path: Path) -> Any:
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as problem:
+        raise MissingExtraError(
+            f"data {path}",
+            expected="the package pyarrow, to read Parquet",
+            got="none installed",
+            fix="pip install 'seewhy[data]'",
+        ) from problem
+    try:
+        return parquet.ParquetFile(path)
+    except Exception as problem:  # a damaged file can raise anything
+        raise _damaged(path, problem) from problem
+
+
+def _damaged(path: Path, problem: Exception) -> DataError:
+    return DataError(
+        f"data {path}",
+        expected="a Parquet file",
+        got=f"a damaged or another one ({complaint(problem)})",
+        fix="download it again",
+    )
+
+
+def _features(schema: Any) -> dict[str, Any]:
+    """What Hugging Face wrote beside the schema; damaged metadata cost no data set."""
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+    except (KeyError, TypeError, ValueError):
+        return {}
+    good = isinstance(features, dict)
+    return {n: f for n, f in features.items() if isinstance(f, dict)} if good else {}
+
+
+def _declared(features: Mapping[str, Any], label: str) -> tuple[str, ...] | None:
+    names = features.get(label, {}).get("names")
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return tuple(names) if names and is_list else None
+
+
+def _choose(
+    schema: Any,
+    features: Mapping[str, Any],
+    holds: Callable[[Any], bool],
+    names: Sequence[str],
+    kind: str,
+    path: Path,
+) -> str:
+    """The one column that can be it, or the one of those with the best known name."""
+    able = [field.name for field in schema if holds(field.type)]
+    marked = [name for name in able if features.get(name, {}).get("_type") == kind] or able
+    known = [name for name in names if name in marked]
+    if len(marked) == 1 or known:
+        return known[0] if known else str(marked[0])
+    what = "pictures (bytes)" if kind == "Image" else "labels (numbers or text)"
+    columns = first_few((f"{field.name} ({field.type})" for field in schema), count=6)
+    raise DataError(
+        f"data {path}",
+        expected=f"a column of {what}, called {' or '.join(names[:2])}",
+        got=f"several: {', '.join(marked)}" if marked else f"columns {columns or 'without any'}",
+        fix="rename the column",
+    )
+
+
+def _holds_pictures(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    if types.is_struct(kind):
+        index = kind.get_field_index("bytes")
+        return index >= 0 and _holds_pictures(kind.field(index).type)
+    return bool(types.is_binary(kind) or types.is_large_binary(kind))
+
+
+def _holds_labels(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    if types.is_dictionary(kind):
+        return _holds_labels(kind.value_type)
+    is_number = types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+    return bool(is_number or _is_text(kind))
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow.types as types
+
+    return bool(types.is_string(kind) or types.is_large_string(kind))
+
+
+def _plain(column: Any) -> Any:
+    import pyarrow.types as types
+
+    return column.dictionary_decode() if types.is_dictionary(column.type) else column
+
+
+def _class_names(table: _Table) -> tuple[str, ...]:
+    """The names that the file declares; else the texts there are; else the numbers."""
+    declared = table.files[0].declared
+    if declared:
+        return declared
+    if any(_is_text(file.labels.type) for file in table.files):
+        texts = {text for file in table.files for text in file.labels.unique().to_pylist()}
+        return tuple(sorted(str(text) for text in texts - {None}))
+    numbers = np.concatenate([_numbers(file.labels, {}) for file in table.files])
+    numbers = numbers[usable(numbers, MAX_CLASSES)]
+    return tuple(map(str, range(int(numbers.max(initial=-1)) + 1)))
+
+
+def _numbers(labels: Any, number_of: Mapping[str, int]) -> NDArray[np.float64]:
+    """(N,), class numbers; NaN where there is none."""
+    if _is_text(labels.type):
+        found = [number_of.get(text, np.nan) for text in labels.to_pylist()]
+        return np.array(found, dtype=np.float64)
+    numbers: NDArray[np.float64] = labels.to_numpy(zero_copy_only=False).astype(np.float64)
+    return numbers
+
+
+def _split(part: str, table: _Table, names: tuple[str, ...]) -> Split:
+    number_of = {name: number for number, name in enumerate(names)}
+    numbers = np.concatenate([_numbers(file.labels, number_of) for file in table.files])
+    return labelled(part, table, numbers, len(names), shown=table.label)
