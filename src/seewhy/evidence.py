@@ -69,7 +69,9 @@ def pooled(
 
 def evidence_maps(rows: Rows, features: Features) -> Maps:
     """`M[b, c, s] = sum_k rows[b, c, k] F[b, k, s]`: raw, signed, in logits, shape (B, C', *S)."""
-    maps = torch.matmul(rows, features.flatten(2))
+    flat = features.flatten(2)
+    is_shared = rows.shape[0] != flat.shape[0]  # one row for the whole batch: matmul broadcasts it
+    maps = torch.matmul(rows, flat) if is_shared else torch.bmm(rows, flat)
     return maps.view(*maps.shape[:2], *features.shape[2:])
 
 

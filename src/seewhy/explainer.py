@@ -22,7 +22,7 @@ from seewhy.errors import (
 from seewhy.explanation import Explanation
 from seewhy.geometry import Geometry
 from seewhy.heads import Head
-from seewhy.observe import in_eval_mode
+from seewhy.observe import in_eval_mode, run_eagerly
 from seewhy.pictures import Preparer, prepare_batch
 from seewhy.wording import complaint
 
@@ -151,7 +151,7 @@ def _explained(
 ) -> Explanation:
     """One forward pass with the head, and what `explain_features` makes of it."""
     try:
-        with torch.no_grad(), in_eval_mode(network), torch.compiler.set_stance("force_eager"):
+        with torch.no_grad(), in_eval_mode(network), run_eagerly():
             logits, features = heads.run(network, head, *heads.arguments(inputs))
     except Exception as error:
         raise _failed(network, error) from error

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -151,7 +152,7 @@ def observe(model: nn.Module, *args: Any, **kwargs: Any) -> Trace:
     with (
         torch.inference_mode(mode=False),  # inference mode would hide what composite operations do
         torch.no_grad(),
-        torch.compiler.set_stance("force_eager"),
+        run_eagerly(),
         _module_sites(model, trace),
         _FunctionSites(trace),
         _Operations(trace),
@@ -187,6 +188,15 @@ def follow(tree: Any, path: Path) -> Any:
         is_field = dataclasses.is_dataclass(tree) and not isinstance(tree, Mapping)
         tree = getattr(tree, str(key)) if is_field else tree[key]
     return tree
+
+
+def run_eagerly() -> contextlib.AbstractContextManager[object]:
+    """Run what is compiled as it was written; asking whether anything can be costs next to nothing.
+
+    `torch.compile` brings torch._dynamo in: where it was never imported, nothing is compiled.
+    """
+    is_possible = "torch._dynamo" in sys.modules
+    return torch.compiler.set_stance("force_eager") if is_possible else contextlib.nullcontext()
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ their product. A step that divides by a norm of the features is affine once that
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,13 +43,23 @@ def evaluate(weight: Any, model: nn.Module) -> Any:
     """The present value of a weight of `model`."""
     match weight:
         case Parameter(name):
-            return operator.attrgetter(name)(model)
+            return _present(model, name)
         case Computed(func, args, kwargs):
             keywords = {key: evaluate(value, model) for key, value in kwargs.items()}
             return func(*(evaluate(value, model) for value in args), **keywords)
         case tuple():
             return tuple(evaluate(part, model) for part in weight)
     return weight
+
+
+def _present(model: nn.Module, name: str) -> Any:
+    """The parameter or buffer of that name, past the slow way around that attributes take."""
+    *path, last = name.split(".")
+    module: Any = model
+    for part in path:
+        module = module._modules[part]  # noqa: SLF001
+    tensor = module._parameters.get(last)  # noqa: SLF001
+    return getattr(module, last) if tensor is None else tensor
 
 
 @dataclass(frozen=True, eq=False)

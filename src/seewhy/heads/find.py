@@ -22,7 +22,7 @@ from seewhy.heads.reading import Reading
 from seewhy.heads.refusals import Refusal
 from seewhy.heads.rules import RULES
 from seewhy.heads.verify import first_line, verified
-from seewhy.observe import Path, Site, Trace, find_tensors, in_eval_mode, observe
+from seewhy.observe import Path, Site, Trace, find_tensors, in_eval_mode, observe, run_eagerly
 
 RULES_TRIED = ("linear", "class-maps", "normalised")
 
@@ -50,7 +50,7 @@ def find_head(model: nn.Module, example: Any) -> Head:
     model = unwrap(model)
     args, kwargs = arguments(example)
     _require_real(model, args, kwargs)
-    with in_eval_mode(model), torch.compiler.set_stance("force_eager"):
+    with in_eval_mode(model), run_eagerly():
         trace = _observed(model, args, kwargs)
         try:
             return verified(model, _read(trace, *_logits(trace)), args, kwargs)
