@@ -119,25 +119,3 @@ def test_grad_cam_and_hirescam_are_the_map_over_the_positions(
 )
 def test_half_precision_is_accumulated_in_single(dtype: torch.dtype, wide: torch.dtype) -> None:
     assert evidence.accumulation_dtype(dtype) == wide
-    assert dtype in evidence.TOLERANCES
-
-
-def test_the_tolerances() -> None:
-    assert list(evidence.TOLERANCES.values()) == [1e-10, 1e-5, 2e-3, 2e-2]
-
-
-def test_the_tolerance_is_that_of_the_coarsest() -> None:
-    assert evidence.tolerance(torch.float32, torch.float64) == 1e-5
-    assert evidence.tolerance(torch.float32, torch.bfloat16) == 2e-2
-    assert evidence.tolerance(torch.int64) == 1e-5
-
-
-@pytest.mark.parametrize(("precision", "expected"), [("high", 2e-3), ("medium", 2e-2)])
-def test_products_that_may_be_rounded_are_allowed_for(precision: str, expected: float) -> None:
-    before = torch.get_float32_matmul_precision()
-    try:
-        torch.set_float32_matmul_precision(precision)
-        assert evidence.tolerance(torch.float32) == expected
-        assert evidence.tolerance(torch.float64) == 1e-10
-    finally:
-        torch.set_float32_matmul_precision(before)

@@ -26,7 +26,7 @@ from seewhy import (
     explain,
     find_head,
 )
-from seewhy.evidence import TOLERANCES
+from seewhy.rounding import TOLERANCES
 
 
 def linear(n: Net, h: Tensor) -> Any:

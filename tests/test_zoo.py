@@ -9,7 +9,7 @@ import torch
 from benchmarks import zoo
 from tests.peers import register_torchvision_schemas
 
-from seewhy.evidence import TOLERANCES
+from seewhy.rounding import TOLERANCES
 
 PAGE = Path(__file__).parents[1] / "docs" / "zoo.md"
 SAMPLE = {

@@ -45,7 +45,7 @@ class FileError(SeewhyError, OSError):
 
 
 class DataError(InputError):
-    """A data set that cannot be used: empty, of one class, with labels that do not fit the model."""
+    """A data set that cannot be used: empty, of one class, or with labels that fit no model."""
 
 
 class TrainingError(SeewhyError):

@@ -19,35 +19,6 @@ Features = Float[Tensor, "batch channel *spatial"]
 Maps = Float[Tensor, "batch classes *spatial"]
 PerClass = Float[Tensor, "batch classes"]
 
-# The largest deviation, over the scale of the logits, that rounding explains.
-TOLERANCES = {
-    torch.float64: 1e-10,
-    torch.float32: 1e-5,
-    torch.float16: 2e-3,
-    torch.bfloat16: 2e-2,
-}
-
-
-# TensorFloat-32 has the mantissa of float16; "medium" allows bfloat16.
-_PRODUCTS = {
-    "highest": 0.0,
-    "high": TOLERANCES[torch.float16],
-    "medium": TOLERANCES[torch.bfloat16],
-}
-
-
-def tolerance(*dtypes: torch.dtype) -> float:
-    """The largest deviation that rounding explains where values of these types are compared.
-
-    It is that of the coarsest: a float32 head on bfloat16 features is as exact as those are, and
-    so is one whose products PyTorch was allowed to round (`set_float32_matmul_precision`).
-    """
-    rounding = [TOLERANCES.get(dtype, TOLERANCES[torch.float32]) for dtype in dtypes]
-    if torch.float64 not in dtypes:
-        rounding.append(_PRODUCTS[torch.get_float32_matmul_precision()])
-    return max(rounding)
-
-
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """The precision in which maps are computed: float32 at least."""
     return torch.float64 if dtype == torch.float64 else torch.float32

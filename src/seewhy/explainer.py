@@ -138,7 +138,7 @@ def explain_features(
         bias=bias,
         target=target,
         certificate=deviation,
-        tolerance=evidence.tolerance(logits.dtype, features.dtype),
+        tolerance=head.tolerance(logits, features),
         kind=head.kind,
         against=_against_id(against, class_names, logits.shape[1]),
         geometry=geometry,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seewhy import HeadNotFound, InputError, ModelError, explain, find_head
-from seewhy.evidence import TOLERANCES
+from seewhy.rounding import TOLERANCES
 
 
 def pooled(h: Tensor) -> Tensor:

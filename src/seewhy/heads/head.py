@@ -9,7 +9,7 @@ from typing import Any, Literal
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seewhy import evidence
+from seewhy import evidence, rounding
 from seewhy.capture import Tap, capture
 from seewhy.errors import ModelError
 from seewhy.heads import affine
@@ -78,6 +78,11 @@ class Head:
         if self.pooling == "sum":
             rows = rows * features.flatten(2).shape[2]
         return rows, bias
+
+    def tolerance(self, logits: Tensor, features: Tensor) -> float:
+        """The largest certificate that rounding explains in a pass that gave these tensors."""
+        is_cudnn = features.is_cuda and "convolution" in self.path
+        return rounding.tolerance(logits.dtype, features.dtype, cudnn=is_cudnn)
 
     def __repr__(self) -> str:
         return f"Head({self.describe()})"

@@ -73,7 +73,7 @@ def _certificate(model: nn.Module, head: Head, logits: Tensor, features: Tensor)
         )
     with torch.no_grad():
         deviation, disturbed = _deviations(model, head, logits, features)
-    tolerance = evidence.tolerance(logits.dtype, features.dtype)
+    tolerance = head.tolerance(logits, features)
     if not deviation <= tolerance:
         raise Refusal(f"does not add up: off by {deviation:.1e}, allowed {tolerance:.0e}")
     if not disturbed > max(10 * deviation, 2 * torch.finfo(logits.dtype).eps):
