@@ -50,7 +50,7 @@ def tolerance(*dtypes: torch.dtype, cudnn: bool = False) -> float:
 
 def _products() -> str:
     try:
-        return torch.get_float32_matmul_precision()
+        return str(torch.get_float32_matmul_precision())
     except RuntimeError:  # the newer switch was used, and says more than the older can tell
         backends: Any = torch.backends
         each = (backends.cuda.matmul.fp32_precision, backends.mkldnn.matmul.fp32_precision)
