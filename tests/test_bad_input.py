@@ -17,14 +17,18 @@ import pytest
 from tests.cli.materials import lay_out
 
 from seewhy.cli import main
+from seewhy.models.folder import shipped
+from seewhy.models.nets import NETS
 
 NET = ("--model", "nets.py:make", "--size", "32")
 GOOD = ("explain", "good.jpg", *NET)
 NAMED = (*GOOD, "--class-names", "names.txt")
 SEE_HELP = "; see --help for what can be passed"
 FORMS = (
-    "efficientnet-lite0, efficientnet-lite1, efficientnet-lite2, timm:NAME, torchvision:NAME, "
-    "hf:NAME, package.module:function or file.py:function"
+    "efficientnet-lite0, efficientnet-lite1, efficientnet-lite2, "
+    f"{', '.join([*NETS, *shipped()])}, "
+    "timm:NAME, torchvision:NAME, hf:NAME, package.module:function, file.py:function or a folder "
+    "with model.json"
 )
 SAVE = "; save model.state_dict(), best with safetensors.torch.save_file"
 KNOWN = "; choose a class that the model has, by name or id"
@@ -144,8 +148,7 @@ CASES = {
     # Models.
     "unknown model": net(
         "resnet18",
-        f"model 'resnet18': expected {FORMS}, got none of these; for a network of timm write "
-        "timm:resnet18",
+        f"model 'resnet18': expected {FORMS}, got none of these; did you mean ...",
     ),
     "no model": net(
         "", f"model '': expected {FORMS}, got none of these; for a network of timm write timm:NAME"

@@ -2,6 +2,8 @@
 
 load_model()                              # efficientnet-lite0, ImageNet, offline
 load_model("timm:resnet50")
+load_model("resnet20-cifar10")            # trained here, shipped with the package
+load_model("runs/mine")                   # a folder that `seewhy train` wrote
 load_model("nets.py:make", weights="best.safetensors", class_names="classes.txt", size=32)
 """
 
@@ -14,13 +16,11 @@ import torch
 from torch import nn
 
 from seewhy.errors import InputError, ModelError
-from seewhy.models import from_code, from_hf, from_lite, from_timm, from_torchvision
 from seewhy.models.classifier import Classifier, count_logits
-from seewhy.models.efficientnet_lite import CONFIGS
 from seewhy.models.names import imagenet_names, read_names
-from seewhy.models.parts import Parts, Request, Source
+from seewhy.models.sources import SOURCES, build
 from seewhy.models.weights import fit, read_weights
-from seewhy.wording import complaint, near_or
+from seewhy.wording import complaint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,19 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SOURCES", "Classifier", "load_model"]
 
-SOURCES: dict[str, Source] = {
-    "timm": from_timm.load,
-    "torchvision": from_torchvision.load,
-    "hf": from_hf.load,
-}
-FORMS = (
-    f"{', '.join(CONFIGS)}, {', '.join(f'{prefix}:NAME' for prefix in SOURCES)}, "
-    "package.module:function or file.py:function"
-)
-
 
 def load_model(
-    spec: str = "efficientnet-lite0",
+    spec: str | Path = "efficientnet-lite0",
     *,
     weights: str | Path | None = None,
     class_names: Sequence[str] | Path | str | None = None,
@@ -59,9 +49,12 @@ def load_model(
     """Load a classifier, and run it once to see that it takes the pictures it will be given.
 
     Args:
-        spec: `efficientnet-lite0`, `-lite1` or `-lite2`; `timm:NAME`, `torchvision:NAME`, `hf:NAME`
-            (a folder or a hub's name); `package.module:function` or `file.py:function`, called
-            without arguments for an nn.Module. Code of your own runs with your rights.
+        spec: `efficientnet-lite0`, `-lite1` or `-lite2`; a model that was trained here, as
+            `resnet20-cifar10`; a net of `seewhy.models.nets`, as `resnet20`, with `weights` or
+            `pretrained=False`; a folder that `seewhy train` or `save_model` wrote; `timm:NAME`,
+            `torchvision:NAME`, `hf:NAME` (a folder or a hub's name); `package.module:function` or
+            `file.py:function`, called without arguments for an nn.Module. Code of your own, also
+            where such a folder names it, runs with your rights.
         weights: a safetensors file or a PyTorch checkpoint, in place of pretrained weights.
         class_names: the names of the logits, or a text file with one a line.
         size: of the network's input, one side or (width, height), in pixels.
@@ -90,38 +83,14 @@ def load_model(
         )
     pretrained = pretrained and weights is None
     wanted = num_classes or (len(names) if names and not pretrained else None)
-    parts = _build(spec, pretrained=pretrained, num_classes=None if pretrained else wanted)
+    name = str(spec)
+    parts = build(spec, pretrained=pretrained, num_classes=None if pretrained else wanted)
     if weights is not None:
-        fit(parts.module, parts.rename(read_weights(weights)), path=weights, model=spec)
+        fit(parts.module, parts.rename(read_weights(weights)), path=weights, model=name)
     changes = {"mean": mean, "std": std, "crop": crop, "interpolation": interpolation, "mode": mode}
     preprocess = _override(parts.preprocess, size, changes)
-    bare = Classifier(spec, _settle(parts.module, target), preprocess)
+    bare = Classifier(name, _settle(parts.module, target), preprocess)
     return _named(bare, _try(bare), num_classes=wanted, names=names, own=parts.class_names)
-
-
-def _build(spec: str, *, pretrained: bool, num_classes: int | None) -> Parts:
-    if not isinstance(spec, str):
-        raise ModelError(
-            "model",
-            expected="the name of a model",
-            got=type(spec).__name__,
-            fix="pass a module that you have to seewhy.explain itself, with preprocess=",
-        )
-    if spec in CONFIGS:
-        return from_lite.load(Request(spec, spec, pretrained, num_classes))
-    prefix, colon, name = spec.partition(":")
-    if colon and name:
-        source = SOURCES.get(prefix)
-        return (source or from_code.load)(
-            Request(spec, name if source else spec, pretrained, num_classes)
-        )
-    half = "write a name on both sides of the colon" if colon else None
-    raise ModelError(
-        f"model '{spec}'",
-        expected=FORMS,
-        got="none of these",
-        fix=half or near_or(spec, CONFIGS, f"for a network of timm write timm:{spec or 'NAME'}"),
-    )
 
 
 def _device(device: str | torch.device) -> torch.device:

@@ -23,11 +23,13 @@ class Net:
         build: makes it for a number of classes, with random weights from torch's generator.
         preprocess: how its pictures are prepared.
         summary: what it is, in a few words.
+        num_classes: number of logits that its paper gave it.
     """
 
     build: Callable[[int], nn.Module]
     preprocess: Preprocess
     summary: str
+    num_classes: int = 10
 
 
 def _resnets() -> dict[str, Net]:
