@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,14 +22,15 @@ class Dataset:
         class_names: by class number.
         train: the part to train with.
         test: the part to test with.
-        note: how the test part was made, where there was none; else empty.
+        notes: a line for each thing that a person should know: how the test part was made where
+            there was none, say.
     """
 
     name: str
     class_names: tuple[str, ...]
     train: Split
     test: Split
-    note: str = ""
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         parts = f"{len(self.train):,} train and {len(self.test):,} test pictures"
@@ -51,13 +52,14 @@ def completed(found: Found, test_share: float, seed: int) -> Dataset:
     _check_classes(found)
     if found.test is not None:
         _check_part(found.name, found.test)
-        return Dataset(found.name, found.class_names, found.train, found.test)
+        return Dataset(found.name, found.class_names, found.train, found.test, found.notes)
     stay, aside = stratified(found.train.labels, test_share, seed)
-    train, test = found.train.take("train", stay), found.train.take("test", aside)
+    train = replace(found.train.take("train", stay), skipped=found.train.skipped)
+    test = found.train.take("test", aside)
     if not len(test):
         _refuse(found.name, "two pictures of a class at least", "one of each", "add pictures")
     note = f"no test part: {test_share:.0%} of each class kept aside at random, seed {seed}"
-    return Dataset(found.name, found.class_names, train, test, note)
+    return Dataset(found.name, found.class_names, train, test, (*found.notes, note))
 
 
 def check_fits(

@@ -6,18 +6,23 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from seewhy.datasets.found import TEST, TRAIN, part_named
+from seewhy.datasets.found import TEST, TRAIN, not_used, part_named
 from seewhy.errors import DataError
 from seewhy.wording import first_few
 
 _SHARD = re.compile(r"(?P<stem>.*?)(?P<number>\d{3,})-of-(?P<count>\d{3,})")
 
 
-def parquet_parts(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
+def parquet_parts(
+    root: Path, files: Iterable[Path]
+) -> tuple[dict[str, list[Path]], tuple[str, ...]]:
     """Sort Parquet files into "train" and, if there are any, "test", by their names.
 
     `train-00000-of-00002.parquet`, `train.parquet` and `train/0000.parquet` are train files;
     where no name says a part, all of them are.
+
+    Returns:
+        The files by part, and a note of those that are of neither.
 
     Raises:
         DataError: the train part or a shard is missing.
@@ -26,7 +31,7 @@ def parquet_parts(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
     for path in sorted(files):
         by_part.setdefault(_part_of(path.relative_to(root)), []).append(path)
     if set(by_part) == {None}:
-        return {"train": _whole(by_part[None])}
+        return {"train": _whole(by_part[None])}, ()
     train, test = _first(by_part, TRAIN), _first(by_part, TEST)
     if train is None:
         raise DataError(
@@ -35,8 +40,9 @@ def parquet_parts(root: Path, files: Iterable[Path]) -> dict[str, list[Path]]:
             got=first_few(path.name for paths in by_part.values() for path in paths),
             fix="rename it, or pass the one file to be split",
         )
-    parts = {"train": train, "test": test}
-    return {part: _whole(paths) for part, paths in parts.items() if paths}
+    parts = {"train": _whole(train)} | ({"test": _whole(test)} if test else {})
+    others = [path for paths in by_part.values() if paths not in parts.values() for path in paths]
+    return parts, not_used(root, others)
 
 
 def _part_of(path: Path) -> str | None:

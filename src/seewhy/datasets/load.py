@@ -4,37 +4,97 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from seewhy.datasets.cifar import ARCHIVES, extracted, read_cifar
 from seewhy.datasets.dataset import Dataset, completed
+from seewhy.datasets.download import OnDownload, cache_folder, download
+from seewhy.datasets.folders import read_folders
 from seewhy.datasets.found import Found
 from seewhy.datasets.layout import parquet_parts
 from seewhy.datasets.parquet import read_parquet
-from seewhy.errors import DataError
+from seewhy.datasets.walk import files_below
+from seewhy.errors import DataError, InputError
+from seewhy.wording import near_or
+
+_TAR = (".tar.gz", ".tgz", ".tar")
 
 
-def load_dataset(source: str | Path, *, test_share: float = 0.2, seed: int = 0) -> Dataset:
+def load_dataset(
+    source: str | Path,
+    *,
+    test_share: float = 0.2,
+    seed: int = 0,
+    on_download: OnDownload | None = None,
+) -> Dataset:
     """Find the pictures and labels of a data set; no picture is decoded yet.
 
     Args:
-        source: a folder of Parquet files, or one of them.
+        source: a folder with a folder per class, in train/ and test/ (or val/) or in one place; a
+            folder of Parquet files, or one of them; an archive of CIFAR, packed or extracted; or
+            "cifar10" or "cifar100", which are downloaded once.
         test_share: of each class that is kept aside where there is no test part.
         seed: of that choice.
+        on_download: told how many bytes are there, and how many there will be (None: not known).
 
     Raises:
         DataError: there is no data set, or one that cannot be used.
+        FileError: the download failed.
         MissingExtraError: pyarrow is needed and not installed.
     """
-    return completed(_found(Path(source).expanduser()), test_share, seed)
+    if not 0 < test_share < 1:
+        raise InputError(
+            "test_share", expected="a share between 0 and 1", got=f"{test_share}", fix="pass 0.2"
+        )
+    if seed < 0:
+        raise InputError("seed", expected="0 or more", got=f"{seed}", fix="pass 0")
+    path = _path_of(source)
+    if not path.exists() and str(source) in ARCHIVES:
+        path = _downloaded(str(source), on_download)
+    return completed(_found(path), test_share, seed)
+
+
+def _downloaded(name: str, on_download: OnDownload | None) -> Path:
+    archive = ARCHIVES[name]
+    path = cache_folder() / archive.url.rpartition("/")[2]
+    return download(archive.url, path, md5=archive.md5, on_download=on_download)
+
+
+def _path_of(source: str | Path) -> Path:
+    try:
+        path = Path(source).expanduser()
+        path.exists()  # the system may refuse to answer
+    except (OSError, RuntimeError, ValueError) as problem:
+        raise _unusable(source, f"a path that cannot be ({problem})") from problem
+    if not str(source):
+        raise _unusable("''", "no path")
+    return path
 
 
 def _found(path: Path) -> Found:
-    if path.is_file():
+    if path.is_dir():
+        return _found_in(path)
+    if path.suffix == ".parquet" and path.is_file():
         return read_parquet({"train": [path]}, path.stem)
-    files = sorted(path.rglob("*.parquet"))
-    if files:
-        return read_parquet(parquet_parts(path, files), path.resolve().name)
-    raise DataError(
-        f"data {path}",
-        expected="a folder or a file",
-        got="nothing there",
-        fix="check the path",
+    if path.name.endswith(_TAR) and path.is_file():
+        return read_cifar(path)
+    got = "a file of another kind" if path.is_file() else "nothing there"
+    raise _unusable(path, got if path.exists() else "nothing there")
+
+
+def _found_in(folder: Path) -> Found:
+    archive = extracted(folder)
+    if archive:
+        return read_cifar(archive)
+    tables = [path for path in files_below(folder) if path.suffix == ".parquet"]
+    if tables:
+        parts, notes = parquet_parts(folder, tables)
+        return read_parquet(parts, folder.resolve().name, notes)
+    return read_folders(folder)
+
+
+def _unusable(source: str | Path, got: str) -> DataError:
+    return DataError(
+        f"data {source}",
+        expected=f"a folder, a .parquet or .tar.gz file, or {' or '.join(ARCHIVES)}",
+        got=got,
+        fix=near_or(str(source), ARCHIVES, "check the path"),
     )

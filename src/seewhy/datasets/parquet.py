@@ -29,12 +29,15 @@ LABELS = ("label", "labels", "fine_label", "class", "target", "category", "cls",
 _CACHE = 2**30  # bytes of encoded pictures that are held
 
 
-def read_parquet(files: Mapping[str, Sequence[Path]], name: str) -> Found:
+def read_parquet(
+    files: Mapping[str, Sequence[Path]], name: str, notes: tuple[str, ...] = ()
+) -> Found:
     """Read the labels of Parquet files; their pictures are read when asked for.
 
     Args:
         files: those of "train" and, if there are any, of "test".
         name: of the data set.
+        notes: what a person should know of them.
 
     Raises:
         DataError: a file is damaged, or has no column of pictures or of labels.
@@ -43,7 +46,7 @@ def read_parquet(files: Mapping[str, Sequence[Path]], name: str) -> Found:
     tables = {part: _Table([_open(path) for path in paths]) for part, paths in files.items()}
     names = _class_names(tables["train"])
     splits = {part: _split(part, table, names) for part, table in tables.items()}
-    return Found(name, names, splits["train"], splits.get("test"))
+    return Found(name, names, splits["train"], splits.get("test"), notes)
 
 
 @dataclass(frozen=True, eq=False)
