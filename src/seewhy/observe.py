@@ -155,7 +155,7 @@ def observe(model: nn.Module, *args: Any, **kwargs: Any) -> Trace:
         run_eagerly(),
         _module_sites(model, trace),
         _FunctionSites(trace),
-        _Operations(trace),
+        RecordOperations(trace),
     ):
         trace.output = model(*args, **kwargs)
     return trace
@@ -224,7 +224,7 @@ def _every_module(model: nn.Module) -> list[nn.Module]:
     return every
 
 
-class _Operations(TorchDispatchMode):
+class RecordOperations(TorchDispatchMode):
     """Records every ATen operation into a trace."""
 
     def __init__(self, trace: Trace) -> None:

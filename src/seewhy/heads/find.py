@@ -49,11 +49,11 @@ def find_head(model: nn.Module, example: Any) -> Head:
     """
     model = unwrap(model)
     args, kwargs = arguments(example)
-    _require_real(model, args, kwargs)
+    require_real(model, args, kwargs)
     with in_eval_mode(model), run_eagerly():
-        trace = _observed(model, args, kwargs)
+        trace = observed(model, args, kwargs)
         try:
-            return verified(model, _read(trace, *_logits(trace)), args, kwargs)
+            return verified(model, read_head(trace, *returned_logits(trace)), args, kwargs)
         except Refusal as refusal:
             raise _not_found(model, refusal) from None
         except Exception as error:  # a model may do anything between two lines of ours
@@ -133,7 +133,7 @@ def arguments(example: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     return args, kwargs
 
 
-def _require_real(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+def require_real(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
     """Refuse an example or a model that holds no numbers to look at."""
     tensors = [tensor for _, tensor in find_tensors((args, kwargs))]
     if any(tensor.is_meta for tensor in (*tensors, *model.parameters())):
@@ -153,7 +153,8 @@ def _require_real(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, 
         )
 
 
-def _observed(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace:
+def observed(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Trace:
+    """Observe a model; whatever stops it becomes a `ModelError`."""
     try:
         return observe(model, *args, **kwargs)
     except Exception as error:
@@ -166,7 +167,7 @@ def _observed(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]
         ) from error
 
 
-def _logits(trace: Trace) -> tuple[Path, Tensor]:
+def returned_logits(trace: Trace) -> tuple[Path, Tensor]:
     """The logits among what the model returns, with their path in it.
 
     They are called so, or the others are what they were computed from; of several of one width
@@ -210,8 +211,12 @@ def _is_named(path: Path) -> bool:
     return any(str(key).lower() in _LOGIT_NAMES for key in path)
 
 
-def _read(trace: Trace, path: Path, output: Tensor) -> Head:
-    """A head from the trace, not verified yet."""
+def read_head(trace: Trace, path: Path, output: Tensor) -> Head:
+    """A head from the trace, not verified yet.
+
+    Raises:
+        Refusal: there is none.
+    """
     batch = output.shape[0]
     logits, activation = _before_activation(trace, trace.number(output))
     reading = Reading(trace, batch, RULES)
