@@ -50,11 +50,11 @@ def tolerance(*dtypes: torch.dtype, cudnn: bool = False) -> float:
 
 def _products() -> str:
     try:
-        return str(torch.get_float32_matmul_precision())
+        return torch.get_float32_matmul_precision()
     except RuntimeError:  # the newer switch was used, and says more than the older can tell
         backends: Any = torch.backends
         each = (backends.cuda.matmul.fp32_precision, backends.mkldnn.matmul.fp32_precision)
-        return max(each, key=lambda name: TOLERANCES[_ALLOWED[name]])
+        return max(map(str, each), key=lambda name: TOLERANCES[_ALLOWED[name]])
 
 
 def _convolutions() -> str:
