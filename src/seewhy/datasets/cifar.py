@@ -171,7 +171,7 @@ def _split(
     labels = [label for batch in batches.values() for label in batch[archive.labels]]
     numbers = np.array([_number(label) for label in labels], dtype=np.float64)
     source = _Batches(pictures, tuple(batches), ends)
-    return labelled(part, source, numbers, classes, shown=lambda row: f"{labels[row]!r:.40}")
+    return labelled(part, source, numbers, classes, shown=lambda row: _shown(labels[row]))
 
 
 def _pixels(path: Path, batch: Mapping[str, Any], archive: Archive) -> NDArray[np.uint8]:
@@ -187,6 +187,11 @@ def _pixels(path: Path, batch: Mapping[str, Any], archive: Archive) -> NDArray[n
 
 def _number(label: object) -> float:
     return label if isinstance(label, int) and abs(label) < 2**31 else float("nan")
+
+
+def _shown(label: object) -> str:
+    is_plain = isinstance(label, int | float | str | bytes)
+    return f"{label!r:.40}" if is_plain else f"a {type(label).__name__}"
 
 
 def _text(value: object) -> str:

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 
 _ALLOWED = frozenset(
     "PROTO FRAME STOP MARK GLOBAL STACK_GLOBAL REDUCE BUILD NONE NEWTRUE NEWFALSE"
-    " INT BININT BININT1 BININT2 LONG LONG1 STRING BINSTRING SHORT_BINSTRING BINBYTES"
-    " SHORT_BINBYTES BINBYTES8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8 TUPLE EMPTY_TUPLE"
-    " TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT DICT SETITEM SETITEMS"
-    " PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET MEMOIZE".split()
+    " INT BININT BININT1 BININT2 LONG LONG1 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING"
+    " BINBYTES SHORT_BINBYTES BINBYTES8 UNICODE BINUNICODE SHORT_BINUNICODE BINUNICODE8"
+    " TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST LIST APPEND APPENDS EMPTY_DICT"
+    " DICT SETITEM SETITEMS PUT BINPUT LONG_BINPUT GET BINGET LONG_BINGET MEMOIZE".split()
 )
-_MAX_TUPLES = 32  # tuples of the same tuple, nested, would take for ever to hash
+_MAX_INSTRUCTIONS = 2**21  # 50,000 rows have some 300,000
+_MAX_TUPLES = 16  # tuples of the same tuple, nested, would take for ever to hash
 
 
 def unpickle(content: bytes) -> Any:
@@ -42,16 +43,25 @@ def unpickle(content: bytes) -> Any:
 
 
 def _look_through(content: bytes) -> None:
-    tuples = 0
+    """Read all instructions, so that what is no pickle at all is not taken for a hostile one."""
+    problem, tuples = "", 0
     for count, (opcode, argument, _) in enumerate(pickletools.genops(content)):
-        if opcode.name not in _ALLOWED:
-            raise pickle.UnpicklingError(f"a pickle with the instruction {opcode.name}")
-        # the memory that is reserved grows with the number, however short the pickle
-        if opcode.name.endswith("PUT") and int(argument or 0) > count:
-            raise pickle.UnpicklingError("a pickle that reserves memory without need")
         tuples += "TUPLE" in opcode.name
+        problem = problem or _objection(opcode.name, argument, count, tuples)
+        if count > _MAX_INSTRUCTIONS:
+            break
+    if problem:
+        raise pickle.UnpicklingError(problem)
+
+
+def _objection(name: str, argument: Any, count: int, tuples: int) -> str:
+    if name not in _ALLOWED:
+        return f"a pickle with the instruction {name}"
+    if name.endswith("PUT") and int(argument) > count:
+        return "a pickle that reserves memory without need"
     if tuples > _MAX_TUPLES:
-        raise pickle.UnpicklingError(f"a pickle with {tuples} tuples")
+        return "a pickle with too many tuples"
+    return "a pickle with too many instructions" if count >= _MAX_INSTRUCTIONS else ""
 
 
 class _Reader(pickle.Unpickler):
