@@ -176,7 +176,7 @@ def test_one_picture_as_plain_numbers() -> None:
 
 def test_names_of_classes_without_names() -> None:
     result = replace(explained(), class_names=None)
-    assert result.name(3) == "3"
+    assert result.name(3) == "class 3"
     assert explained().name(3) == "d"
 
 

@@ -91,8 +91,8 @@ class Explanation:
         return float(self.certificate.max()) <= self.tolerance
 
     def name(self, class_id: int) -> str:
-        """The name of a class, or its number where the model has no names."""
-        return str(int(class_id)) if self.class_names is None else self.class_names[class_id]
+        """The name of a class; `class 3` where the model has no names."""
+        return f"class {int(class_id)}" if self.class_names is None else self.class_names[class_id]
 
     def upsample(self, size: tuple[int, ...]) -> Float[Tensor, "batch classes *size"]:
         """The maps at another resolution (height, width), still in logits.

@@ -130,7 +130,7 @@ def test_against_explains_the_margin(here: Path, capsys: pytest.CaptureFixture[s
     found = document(capsys, "good.jpg", "--against", "others")
     assert (found["against"], found["adds_up_to"]) == ("others", "log-odds + entropy")
     assert "   log-odds + entropy " in asked(capsys, "good.jpg", "--against", "others")
-    assert "1 over 2 " in asked(capsys, "good.jpg", "--classes", "1", "--against", "2")
+    assert "class 1 over class 2 " in asked(capsys, "good.jpg", "--classes", "1", "--against", "2")
 
 
 def test_a_broken_picture_stops_nothing_and_is_listed_at_the_end(

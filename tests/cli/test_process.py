@@ -129,7 +129,7 @@ def test_names_that_the_terminal_cannot_show_are_written_out(here: Path) -> None
         check=False,
     )
     assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.startswith("with space, and\\nline break \\u2603.png   1 ")
+    assert run.stdout.startswith("with space, and\\nline break \\u2603.png   class 1 ")
 
 
 def test_ctrl_c_keeps_what_is_finished(here: Path, tmp_path: Path) -> None:

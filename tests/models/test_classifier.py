@@ -109,7 +109,7 @@ def test_a_class_that_is_not_there(wanted: str | int, text: str) -> None:
 def test_without_names_only_an_index_will_do() -> None:
     loaded = classifier(names=None, count=None)
     assert loaded.class_id(100) == 100
-    assert loaded.class_name(7) == "7"
+    assert loaded.class_name(7) == "class 7"
     with pytest.raises(ClassError, match="class 'cat': expected an id, got an unknown name"):
         loaded.class_id("cat")
 

@@ -143,7 +143,8 @@ def _unused(label: str, used: set[str]) -> str:
 
 
 def _class_part(entry: ClassEvidence) -> str:
-    return str(entry.id) if entry.name == str(entry.id) else f"{entry.id}-{_part(entry.name)}"
+    is_named = entry.name != f"class {entry.id}"
+    return f"{entry.id}-{_part(entry.name)}" if is_named else str(entry.id)
 
 
 def _part(text: str) -> str:

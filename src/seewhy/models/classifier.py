@@ -50,8 +50,8 @@ class Classifier:
         return noise.to(self._parameter)
 
     def class_name(self, index: int) -> str:
-        """Return the name of a logit, or its index as text where names are not known."""
-        return self.class_names[index] if self.class_names else str(index)
+        """Return the name of a logit; `class 3` where names are not known."""
+        return self.class_names[index] if self.class_names else f"class {index}"
 
     def class_id(self, wanted: str | int) -> int:
         """Return the index of a class.
