@@ -32,7 +32,7 @@ def labelled(
     """
     good = usable(numbers, num_classes)
     show = shown or (lambda row: f"{numbers[row]:g}")
-    wanted = f"a label from 0 to {num_classes - 1}"
+    wanted = f"a label from 0 to {num_classes - 1}" if num_classes else "a label"
     lines = [
         str(DataError(source.name_of(row), expected=wanted, got=show(row), fix="correct the row"))
         for row in np.flatnonzero(~good).tolist()

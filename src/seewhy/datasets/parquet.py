@@ -44,7 +44,7 @@ def read_parquet(
         MissingExtraError: pyarrow is not installed.
     """
     tables = {part: _Table([_open(path) for path in paths]) for part, paths in files.items()}
-    names = _class_names(tables["train"])
+    names = _class_names(tables)
     splits = {part: _split(part, table, names) for part, table in tables.items()}
     return Found(name, names, splits["train"], splits.get("test"), notes)
 
@@ -254,17 +254,36 @@ def _plain(column: Any) -> Any:
     return column.dictionary_decode() if types.is_dictionary(column.type) else column
 
 
-def _class_names(table: _Table) -> tuple[str, ...]:
-    """The names that the file declares; else the texts there are; else the numbers."""
-    declared = table.files[0].declared
+def _class_names(tables: Mapping[str, _Table]) -> tuple[str, ...]:
+    """The names that the files declare; else the train part's texts; else its numbers."""
+    declared = _agreed([file for table in tables.values() for file in table.files])
+    files = tables["train"].files
     if declared:
         return declared
-    if any(_is_text(file.labels.type) for file in table.files):
-        texts = {text for file in table.files for text in file.labels.unique().to_pylist()}
+    if any(_is_text(file.labels.type) for file in files):
+        texts = {text for file in files for text in file.labels.unique().to_pylist()}
         return tuple(sorted(str(text) for text in texts - {None}))
-    numbers = np.concatenate([_numbers(file.labels, {}) for file in table.files])
+    numbers = np.concatenate([_numbers(file.labels, {}) for file in files])
     numbers = numbers[usable(numbers, MAX_CLASSES)]
     return tuple(map(str, range(int(numbers.max(initial=-1)) + 1)))
+
+
+def _agreed(files: Sequence[_File]) -> tuple[str, ...] | None:
+    """The class names that one of the files declares, if no other declares others."""
+    naming = [file for file in files if file.declared]
+    for file in naming:
+        if file.declared != naming[0].declared:
+            raise DataError(
+                f"data {file.path}",
+                expected=f"the classes of {naming[0].path.name}: {_in_short(naming[0])}",
+                got=_in_short(file),
+                fix="write both with the same class names in the same order",
+            )
+    return naming[0].declared if naming else None
+
+
+def _in_short(file: _File) -> str:
+    return first_few(file.declared or ())
 
 
 def _numbers(labels: Any, number_of: Mapping[str, int]) -> NDArray[np.float64]:

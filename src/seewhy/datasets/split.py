@@ -21,7 +21,6 @@ from seewhy.datasets.memory import check_room
 from seewhy.errors import DataError, ImageError
 from seewhy.geometry import Size
 from seewhy.preprocess import Preprocess
-from seewhy.wording import first_few
 
 _BLOCK = 64  # pictures that a thread decodes in one go
 
@@ -132,7 +131,7 @@ class Split:
             raise DataError(
                 self.name,
                 expected="pictures that can be read",
-                got=f"{len(self):,} of which none can: {first_few(read.skipped, count=1)}",
+                got=f"none of {len(self):,}: {''.join(read.skipped[:1])}",
                 fix="check where they came from",
             )
         return Pixels(read.images, read.labels, read.rows, (*self.skipped, *read.skipped))
@@ -154,7 +153,7 @@ class Split:
         Raises:
             DataError: `size` is None and the pictures differ in size.
         """
-        rows = np.asarray(indices, dtype=np.int64)
+        rows = np.arange(len(self))[np.asarray(indices, dtype=np.int64)]
         framing = _framing(size) or _as_they_are(self._size_of(rows))
         pixels = np.empty((len(rows), *framing.size[::-1], 3), dtype=np.uint8)
         broken = self._decode(rows, framing, size is None, pixels, on_progress)
@@ -211,7 +210,7 @@ class Split:
             image = self.image(index)
         except ImageError as problem:
             return str(problem)
-        if image.size != framing.size:
+        if not _is_framed(image, framing):
             if strict:
                 raise DataError(
                     self.name_of(index),
@@ -230,6 +229,11 @@ def _framing(size: Size | Preprocess | None) -> Preprocess | None:
 
 def _as_they_are(size: Size) -> Preprocess:
     return Preprocess(size=size, crop=1.0)
+
+
+def _is_framed(image: Image, framing: Preprocess) -> bool:
+    """Whether `frame` would change nothing, as for most small pictures."""
+    return image.size == framing.size and framing.crop == 1 and len(framing.mean) == 3
 
 
 def _packed(pixels: NDArray[np.uint8], kept: NDArray[np.bool_]) -> NDArray[np.uint8]:
