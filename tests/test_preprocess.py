@@ -189,3 +189,12 @@ def test_it_is_a_value() -> None:
     assert Preprocess() == Preprocess(size=(224, 224))
     with pytest.raises(FrozenInstanceError):
         Preprocess().crop = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_frame_is_all_but_the_normalising(mode: Any) -> None:
+    preprocess = Preprocess(size=(20, 30), mode=mode, mean=(0.0,) * 3, std=(1.0,) * 3)
+    framed, geometry = preprocess.frame(noise((57, 43)))
+    prepared, same = preprocess(noise((57, 43)))
+    assert (framed.size, geometry) == ((20, 30), same)
+    np.testing.assert_array_equal(np.asarray(framed), np.rint(prepared.transpose(1, 2, 0) * 255))

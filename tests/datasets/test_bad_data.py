@@ -170,6 +170,13 @@ def tar_with(name: str, size: int) -> bytes:
     return gzip.compress(file.getvalue(), compresslevel=1)
 
 
+def header_bomb(kind: bytes) -> bytes:
+    """A header that says that its own text is long, and then is."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = kind, 2**24
+    return gzip.compress(info.tobuf(tarfile.USTAR_FORMAT) + bytes(2**24), compresslevel=1)
+
+
 BYTES = pa.array([b"x", b"y"])
 CASES: dict[str, tuple[Callable[[Path], Path | str], str]] = {
     "nothing there": (
@@ -361,6 +368,16 @@ CASES: dict[str, tuple[Callable[[Path], Path | str], str]] = {
         "data {root}/x.tar.gz: expected a tar archive of CIFAR, got more than 1 MiB;"
         " take the official archive",
     ),
+    "a header that grows and grows": (
+        packed(header_bomb(tarfile.XHDTYPE)),
+        "data {root}/x.tar.gz: expected a tar archive of CIFAR, got more than 1 MiB;"
+        " take the official archive",
+    ),
+    "a name that grows and grows": (
+        packed(header_bomb(tarfile.GNUTYPE_LONGNAME)),
+        "data {root}/x.tar.gz: expected a tar archive of CIFAR, got more than 1 MiB;"
+        " take the official archive",
+    ),
     "a batch that is far too large": (
         packed(tar_with("data_batch_1", 700_000)),
         "data {root}/x.tar.gz: expected a tar archive of CIFAR, got more than 1 MiB;"
@@ -426,6 +443,23 @@ def test_what_the_system_refuses_is_refused(
         load_dataset(root)
     assert str(caught.value) == (
         f"data {root}/dog: expected a folder that can be read, got permission denied;"
+        " change its permissions"
+    )
+
+
+@pytest.mark.parametrize("name", ["x.parquet", "x.tar.gz", "x.zip"])
+def test_a_file_that_may_not_be_read(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(path: Path, *_: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    (tmp_path / name).touch()
+    monkeypatch.setattr(Path, "open", refusing)
+    with pytest.raises(DataError) as caught:
+        load_dataset(tmp_path / name)
+    assert str(caught.value) == (
+        f"data {tmp_path / name}: expected a file that can be read, got permission denied;"
         " change its permissions"
     )
 

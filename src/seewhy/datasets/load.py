@@ -13,7 +13,7 @@ from seewhy.datasets.layout import parquet_parts
 from seewhy.datasets.parquet import read_parquet
 from seewhy.datasets.walk import files_below
 from seewhy.errors import DataError, InputError
-from seewhy.wording import near_or
+from seewhy.wording import complaint, near_or
 
 _TAR = (".tar.gz", ".tgz", ".tar")
 
@@ -72,12 +72,14 @@ def _path_of(source: str | Path) -> Path:
 def _found(path: Path) -> Found:
     if path.is_dir():
         return _found_in(path)
-    if path.suffix == ".parquet" and path.is_file():
+    if not path.is_file():
+        raise _unusable(path, "nothing there")
+    _check_opens(path)
+    if path.suffix == ".parquet":
         return read_parquet({"train": [path]}, path.stem)
-    if path.name.endswith(_TAR) and path.is_file():
+    if path.name.endswith(_TAR):
         return read_cifar(path)
-    got = "a file of another kind" if path.is_file() else "nothing there"
-    raise _unusable(path, got if path.exists() else "nothing there")
+    raise _unusable(path, "a file of another kind")
 
 
 def _found_in(folder: Path) -> Found:
@@ -89,6 +91,18 @@ def _found_in(folder: Path) -> Found:
         parts, notes = parquet_parts(folder, tables)
         return read_parquet(parts, folder.resolve().name, notes)
     return read_folders(folder)
+
+
+def _check_opens(path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except OSError as problem:
+        raise DataError(
+            f"data {path}",
+            expected="a file that can be read",
+            got=complaint(problem),
+            fix="change its permissions",
+        ) from problem
 
 
 def _unusable(source: str | Path, got: str) -> DataError:
