@@ -59,6 +59,10 @@ def net(function: str, line: str, *more: str, code: int = 2) -> Case:
     return Case(("explain", "good.jpg", "--size", "32", "--model", function, *more), line, code)
 
 
+def folder(name: str, line: str, code: int = 2) -> Case:
+    return Case(("explain", "good.jpg", "--model", f"runs/{name}"), line, code)
+
+
 def option(*typed: str, line: str) -> Case:
     return Case((*GOOD, *typed), line)
 
@@ -248,6 +252,38 @@ CASES = {
         "expected finite numbers, got NaN or infinity in 4.bias; take a checkpoint from before the "
         "training diverged",
     ),
+    # Model folders.
+    "a model folder": folder("good", "", code=0),
+    "no such model folder": folder(
+        "god",
+        "model runs/god: expected a folder with model.json, as `seewhy train` writes it, got no "
+        "such folder; did you mean good?",
+    ),
+    "model folder without weights": folder(
+        "no-weights",
+        "weights runs/no-weights/model.safetensors: expected a file, got no such file or "
+        "directory; check the path",
+    ),
+    "damaged model.json": folder(
+        "damaged", "model runs/damaged/model.json: expected JSON, got JSONDecodeError: ..."
+    ),
+    "model.json of a later version": folder(
+        "later",
+        "model runs/later/model.json: expected version 1, got version 2; update seewhy, or save "
+        "the model with this version",
+    ),
+    "model folder with other weights": folder(
+        "wide",
+        "weights runs/wide/model.safetensors: expected the 4 tensors of nets.py:make (in "
+        "runs/wide/model.json), got unexpected: 5.bias, 5.weight; check that the file belongs to "
+        "this model",
+    ),
+    "model folder with nan": folder(
+        "nan",
+        "weights runs/nan/model.safetensors: expected finite numbers, got NaN or infinity in "
+        "4.bias; take a checkpoint from before the training diverged",
+    ),
+    "a net without weights": net("nin", "model nin: expected weights, which this net has none ..."),
     # Classes.
     "class too high": option(
         "--classes",

@@ -13,6 +13,9 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
+from seewhy.models.folder import save_model
+from seewhy.preprocess import Preprocess
+
 NETS = """
 import torch
 from torch import nn
@@ -98,6 +101,7 @@ def lay_out(folder: Path) -> Path:
     _good_pictures(folder)
     _bad_pictures(folder)
     _weights(folder)
+    _model_folders(folder / "runs")
     (folder / "names.txt").write_text("cat\ndog\ncatfish\n", encoding="utf-8")
     (folder / "two.txt").write_text("cat\ndog\n", encoding="utf-8")
     (folder / "gap.txt").write_text("cat\n\ndog\n", encoding="utf-8")
@@ -154,3 +158,28 @@ def _weights(folder: Path) -> None:
     (folder / "damaged.safetensors").write_bytes((folder / "good.safetensors").read_bytes()[:100])
     (folder / "text.pth").write_text("not weights", encoding="utf-8")
     torch.save({"run": print}, folder / "evil.pth")
+
+
+def _model_folders(folder: Path) -> None:
+    """Models as `seewhy train` writes them: a good one, and one for each thing that goes wrong."""
+    network = make_network().requires_grad_(False)
+    wide = nn.Sequential(*network.children(), nn.Linear(3, 5))
+    _model(folder / "good", network)
+    (_model(folder / "no-weights", network) / "model.safetensors").unlink()
+    (_model(folder / "damaged", network) / "model.json").write_text('{"format": "seewhy', "utf-8")
+    later = _model(folder / "later", network) / "model.json"
+    later.write_text(later.read_text("utf-8").replace('"version": 1', '"version": 2'), "utf-8")
+    _model(folder / "wide", wide)
+    network.get_parameter("4.bias")[1] = torch.nan
+    _model(folder / "nan", network)
+
+
+def _model(folder: Path, network: nn.Module) -> Path:
+    return save_model(
+        folder,
+        net="nets.py:make",
+        module=network,
+        num_classes=3,
+        class_names=("cat", "dog", "catfish"),
+        preprocess=Preprocess((32, 32), 1.0, "squash"),
+    )

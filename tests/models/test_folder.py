@@ -11,10 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from seewhy import find_head
 from seewhy.errors import FileError, InputError, ModelError, SeewhyError
 from seewhy.models import load_model
 from seewhy.models.folder import find_folder, read_card, save_model, shipped
 from seewhy.models.nets import NETS
+from seewhy.models.to_gap import to_gap
 from seewhy.preprocess import Preprocess
 
 NAMES = ("plane", "car", "bird", "cat", "deer")
@@ -152,6 +154,36 @@ def test_a_users_own_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     module = load_model("mine.py:make").module
     found = load_model(saved(tmp_path / "run", module, net="mine.py:make")).module
     assert torch.equal(found.state_dict()["0.weight"], module.state_dict()["0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "kind"),
+    [
+        ("vgg-cifar", {"width": 16, "keep_grid": True}, "linear"),
+        ("alexnet-cifar", {"width": None, "keep_grid": False, "pool": "max"}, None),
+        ("resnet20", {}, "linear"),  # pooled already: other classes, and nothing else
+    ],
+)
+def test_a_net_whose_head_to_gap_exchanged(
+    tmp_path: Path, name: str, options: dict[str, Any], kind: str | None
+) -> None:
+    model = load_model(name, pretrained=False)
+    module = to_gap(model.module, 5, example=model.example(), **options).eval()
+    saved(tmp_path, module, net=name, gap=options, preprocess=model.preprocess)
+    classifier = load_model(tmp_path)
+    with torch.inference_mode():
+        pictures = model.example()
+        assert torch.allclose(classifier.module(pictures), module(pictures), atol=1e-6)
+    if kind:
+        assert find_head(classifier.module, pictures).kind == kind
+    assert load_model(tmp_path, pretrained=False, num_classes=7).num_classes == 7
+
+
+def test_options_that_to_gap_does_not_have(tmp_path: Path) -> None:
+    saved(tmp_path, gap={"wide": 3})
+    text = _complaint(tmp_path)
+    assert "expected gap: the arguments of to_gap, got TypeError: " in text
+    assert "'wide'" in text
 
 
 # Names
@@ -317,6 +349,7 @@ def test_folders_that_are_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         f"{what}, got one without model.json; check the path; a hub's model is hf:NAME"
     )
     assert "got a folder without model.json; " in _complaint("empty")
+    assert "got none of these; did you mean mine? for a network of timm" in _complaint("mime")
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,10 @@ def load(request: Request, folder: Path, build: Source) -> Parts:
     card = read_card(folder)
     shown = f"{card.net} (in {folder / CARD})"
     count = request.num_classes or card.num_classes
-    module = build(Request(shown, card.net, pretrained=False, num_classes=count)).module
+    # Where to_gap exchanges the head, it has to be one of other classes: it refuses what is no
+    # change, and a net that ends in pooling already may have been given other classes only.
+    built = count if card.gap is None else count + 1
+    module = build(Request(shown, card.net, pretrained=False, num_classes=built)).module
     if card.gap is not None:
         module = _with_gap(module, {**card.gap, "num_classes": count}, card, shown)
     if request.pretrained:
@@ -261,7 +264,8 @@ def _with_gap(module: nn.Module, options: Mapping[str, Any], card: Card, shown: 
     from seewhy.models.to_gap import to_gap
 
     width, height = card.preprocess.size
-    example = torch.zeros(2, len(card.preprocess.mean), height, width)
+    noise = torch.Generator().manual_seed(0)
+    example = torch.randn(2, len(card.preprocess.mean), height, width, generator=noise)
     try:
         changed: nn.Module = to_gap(module, **{"example": example, **options})
     except TypeError as problem:

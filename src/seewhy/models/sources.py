@@ -71,7 +71,7 @@ def _is_path(spec: str) -> bool:
 
 
 def _meaningless(request: Request, colon: str) -> ModelError:
-    spec, known = request.name, [*OWN, *folder.shipped()]
+    spec, known = request.name, [*OWN, *folder.shipped(), *_folders(Path())]
     timm = f"for a network of timm write timm:{spec or 'NAME'}"
     return ModelError(
         f"model '{request.spec}'",
@@ -89,10 +89,13 @@ def _forms() -> str:
 
 
 def _no_folder(path: Path) -> ModelError:
-    neighbours = [each.parent.name for each in path.parent.glob(f"*/{folder.CARD}")]
     return ModelError(
         f"model {path}",
         expected=f"a folder with {folder.CARD}, as `seewhy train` writes it",
         got=f"one without {folder.CARD}" if path.is_dir() else "no such folder",
-        fix=near_or(path.name, neighbours, "check the path; a hub's model is hf:NAME"),
+        fix=near_or(path.name, _folders(path.parent), "check the path; a hub's model is hf:NAME"),
     )
+
+
+def _folders(place: Path) -> list[str]:
+    return [path.parent.name for path in place.glob(f"*/{folder.CARD}")]
