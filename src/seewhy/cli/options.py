@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "efficientnet-lite0"
 MODEL_HELP = (
-    "efficientnet-lite0, -lite1, -lite2, timm:NAME, torchvision:NAME, hf:NAME, "
-    "package.module:function or file.py:function"
+    "efficientnet-lite0, -lite1, -lite2, resnet20-cifar10, a folder that seewhy train wrote, "
+    "timm:NAME, torchvision:NAME, hf:NAME, package.module:function or file.py:function; with "
+    "--weights also a net's name: resnet20, nin, vgg16-gap, ..."
 )
 _MODEL, _INPUT, _RUN = "Model", "The network's input, where it differs", "Running"
 
@@ -101,7 +102,7 @@ def load(
         crop=crop,
         mode=mode,
         interpolation=interpolation,
-        device=device or _best_device(),
+        device=device or best_device(),
     )
 
 
@@ -126,7 +127,8 @@ def _numbers(option: str, text: str) -> tuple[float, ...]:
         ) from None
 
 
-def _best_device() -> str:
+def best_device() -> str:
+    """Return the name of the device to run on where none is named."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
