@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,7 +58,8 @@ def cost(model: nn.Module, example: Any) -> Cost:
         run_eagerly(),
         torch.inference_mode(mode=False),
         torch.no_grad(),
-        FlopCounterMode(display=False) as counter,
+        _attention_step_by_step(),
+        FlopCounterMode(display=False, custom_mapping=_ON_A_CPU) as counter,
     ):
         try:
             model(*args, **kwargs)
@@ -68,6 +72,29 @@ def cost(model: nn.Module, example: Any) -> Cost:
             ) from error
     pictures = shape[0] if shape else 1
     return Cost(parameter_count(model), counter.get_total_flops() // (2 * pictures))
+
+
+@contextlib.contextmanager
+def _attention_step_by_step() -> Iterator[None]:
+    """Keep transformers from running fused operations, which the counter does not know."""
+    was_fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was_fused)
+
+
+def _attention(
+    query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
+) -> int:
+    """The FLOPs of attention: each query with each key, and the values weighed by that."""
+    *batch, queries, width = query
+    return 2 * math.prod(batch) * queries * key[-2] * (width + value[-1])
+
+
+# Of the ways that torch computes attention, its counter leaves out the one for processors.
+_ON_A_CPU = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention}  # noqa: SLF001
 
 
 def parameter_count(model: nn.Module) -> int:

@@ -102,7 +102,7 @@ class _Walk:
             operation = self._operation(number)
             sources = {n for n in operation.inputs() if n in self.trace.from_input}
             maps = {n for n in sources if self.is_maps(n)}
-            self._require_dense(operation, maps)
+            self._require_dense(operation)
             if maps and operation.name in POOLINGS and not self._is_global(operation):
                 self.handed_over.add(number)
             found |= {self._unflattened(n) for n in maps}
@@ -174,12 +174,12 @@ class _Walk:
         is_same = before == shape if name in _COPIES else len(before) > len(shape)
         return self._unflattened(source) if is_same and self.is_maps(source) else number
 
-    def _require_dense(self, operation: Operation, maps: set[int]) -> None:
+    def _require_dense(self, operation: Operation) -> None:
         """Refuse a convolution that is none of a head's, but merely had a single position left."""
         if operation.name != "convolution":
             return
         kernel, padding = self.trace.shape(operation.args[1].number)[2:], operation.args[4]
-        if math.prod(kernel) > 1 and (any(padding) or not maps):
+        if math.prod(kernel) > 1 and any(padding):
             raise Refusal(
                 "has a grid of a single position before its last convolution",
                 "pass a larger example",
