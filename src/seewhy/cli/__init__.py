@@ -20,6 +20,8 @@ from seewhy.cli.demo import demo
 from seewhy.cli.explain import HELP as EXPLAIN_HELP
 from seewhy.cli.explain import explain
 from seewhy.cli.failures import NO_READER, OK, describe
+from seewhy.cli.figure import HELP as FIGURE_HELP
+from seewhy.cli.figure import figure
 from seewhy.cli.inspect import HELP as INSPECT_HELP
 from seewhy.cli.inspect import inspect
 
@@ -34,6 +36,7 @@ app = typer.Typer(
 )
 app.command(help=EXPLAIN_HELP)(explain)
 app.command(help=INSPECT_HELP)(inspect)
+app.command(help=FIGURE_HELP)(figure)
 app.command(help=DEMO_HELP)(demo)
 
 
