@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import tempfile
 import uuid
 from pathlib import Path
@@ -14,8 +15,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-def write_whole(path: str | Path, chunks: Iterable[bytes]) -> Path:
+def write_whole(path: str | Path, chunks: Iterable[bytes], *, durable: bool = False) -> Path:
     """Write `chunks` to `path`; a reader sees the old file or the new one, never a part.
+
+    Args:
+        path: of the file.
+        chunks: what it is to hold.
+        durable: wait until the disk has it, so that a loss of power finds the old or the new one.
 
     Raises:
         FileError: it cannot be written: no such folder, no permission, disk full. What was at
@@ -26,6 +32,9 @@ def write_whole(path: str | Path, chunks: Iterable[bytes]) -> Path:
     try:
         with draft.open("xb") as file:
             file.writelines(chunks)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         draft.replace(path)
     except OSError as problem:
         raise FileError(
