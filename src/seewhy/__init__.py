@@ -34,12 +34,18 @@ from seewhy.errors import (
 
 if TYPE_CHECKING:
     from seewhy.attachment import Attached, AttachedModule, attach
+    from seewhy.datasets import Dataset, load_dataset
     from seewhy.explainer import explain
     from seewhy.explanation import Explanation
     from seewhy.geometry import Geometry
     from seewhy.heads import Head, find_head
     from seewhy.models import Classifier, load_model
+    from seewhy.models.cost import Cost, cost
+    from seewhy.models.folder import save_model
+    from seewhy.models.gap_account import GapAccount
+    from seewhy.models.to_gap import GapNet, to_gap
     from seewhy.preprocess import Preprocess
+    from seewhy.training import Recipe, evaluate, train
 
 __all__ = [
     "Attached",
@@ -47,9 +53,13 @@ __all__ = [
     "CertificateError",
     "ClassError",
     "Classifier",
+    "Cost",
     "DataError",
+    "Dataset",
     "Explanation",
     "FileError",
+    "GapAccount",
+    "GapNet",
     "Geometry",
     "Head",
     "HeadNotFound",
@@ -58,28 +68,46 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "Preprocess",
+    "Recipe",
     "SeewhyError",
     "TrainingError",
     "WeightsError",
     "__version__",
     "attach",
+    "cost",
+    "evaluate",
     "explain",
     "find_head",
+    "load_dataset",
     "load_model",
+    "save_model",
+    "to_gap",
+    "train",
 ]
 
 _MODULES = {
     "Attached": "attachment",
     "AttachedModule": "attachment",
     "Classifier": "models",
+    "Cost": "models.cost",
+    "Dataset": "datasets",
     "Explanation": "explanation",
+    "GapAccount": "models.gap_account",
+    "GapNet": "models.to_gap",
     "Geometry": "geometry",
     "Head": "heads",
     "Preprocess": "preprocess",
+    "Recipe": "training",
     "attach": "attachment",
+    "cost": "models.cost",
+    "evaluate": "training",
     "explain": "explainer",
     "find_head": "heads",
+    "load_dataset": "datasets",
     "load_model": "models",
+    "save_model": "models.folder",
+    "to_gap": "models.to_gap",
+    "train": "training",
 }
 
 
