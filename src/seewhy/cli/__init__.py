@@ -15,6 +15,8 @@ from typing import Annotated
 import typer
 
 from seewhy._version import __version__
+from seewhy.cli.compare import HELP as COMPARE_HELP
+from seewhy.cli.compare import compare
 from seewhy.cli.demo import HELP as DEMO_HELP
 from seewhy.cli.demo import demo
 from seewhy.cli.explain import HELP as EXPLAIN_HELP
@@ -37,6 +39,7 @@ app = typer.Typer(
 app.command(help=EXPLAIN_HELP)(explain)
 app.command(help=INSPECT_HELP)(inspect)
 app.command(help=FIGURE_HELP)(figure)
+app.command(help=COMPARE_HELP)(compare)
 app.command(help=DEMO_HELP)(demo)
 
 

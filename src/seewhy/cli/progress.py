@@ -13,14 +13,19 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskProgressColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
 
 
 class _Speed(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f} pictures/s" if task.speed else "")
+        return Text(f"{task.speed:.1f} {self._unit}/s" if task.speed else "")
 
 
 class Watcher:
@@ -46,12 +51,18 @@ class Watcher:
 
 
 @contextmanager
-def watched(total: int) -> Iterator[Watcher]:
-    """Show a bar for `total` pictures while the context lasts; it leaves nothing behind."""
+def watched(total: int, unit: str | None = "pictures") -> Iterator[Watcher]:
+    """Show a bar for `total` pictures while the context lasts; it leaves nothing behind.
+
+    Args:
+        total: how many there are.
+        unit: what they are; None for steps that nobody counts, of which a share is shown.
+    """
     if total < 2 or not sys.stderr.isatty():
         yield Watcher(None, total)
         return
-    parts = (BarColumn(), MofNCompleteColumn(), _Speed(), TimeRemainingColumn())
+    counts = (MofNCompleteColumn(), _Speed(unit)) if unit else (TaskProgressColumn(),)
+    parts = (BarColumn(), *counts, TimeRemainingColumn())
     bar = Progress(*parts, console=Console(stderr=True), transient=True, redirect_stdout=False)
     with bar:
         yield Watcher(bar, total)
