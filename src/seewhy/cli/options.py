@@ -96,7 +96,7 @@ def load(
         weights=weights,
         class_names=class_names,
         num_classes=num_classes,
-        size=None if size is None else _size(size),
+        size=None if size is None else sides(size),
         mean=None if mean is None else _numbers("--mean", mean),
         std=None if std is None else _numbers("--std", std),
         crop=crop,
@@ -106,13 +106,18 @@ def load(
     )
 
 
-def _size(text: str) -> tuple[int, int]:
-    sides = [side.strip() for side in text.lower().split("x")]
-    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+def sides(text: str) -> tuple[int, int]:
+    """Return (width, height) of a size as it is typed.
+
+    Raises:
+        InputError: it is none.
+    """
+    parts = [side.strip() for side in text.lower().split("x")]
+    if len(parts) > 2 or not all(side.isdecimal() for side in parts):
         raise InputError(
             "--size", expected="pixels, as in 224 or 320x240", got=repr(text), fix="write it so"
         )
-    return int(sides[0]), int(sides[-1])
+    return int(parts[0]), int(parts[-1])
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

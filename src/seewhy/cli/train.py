@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from seewhy.cli import options
-from seewhy.cli.failures import INTERRUPTED, OK
-from seewhy.cli.text import plain
+from seewhy.cli.epochs import epochs_shown, say
+from seewhy.cli.failures import INTERRUPTED, OK, describe
 from seewhy.errors import InputError
 
 if TYPE_CHECKING:
-    from seewhy.training import Progress, Result
-    from seewhy.training.loop import Watch
+    from seewhy.training import Result
 
-_DATA, _RECIPE, _RUN = "Data and model", "Recipe", "Running"
+_START, _RECIPE, _RUN = "Fine-tuning", "Recipe", "Running"
 
 HELP = """Train a net on pictures with labels, or fine-tune a trained one.
 
@@ -28,10 +26,10 @@ HELP = """Train a net on pictures with labels, or fine-tune a trained one.
 
 \b
 seewhy train resnet20 --data cifar10/
-seewhy train resnet20 --data cifar10/ --epochs 40 --seed 0 --out runs/a
-seewhy train nin --data photos/ --epochs 20      a folder for each class
+seewhy train resnet20 --data cifar10/ --epochs 100 --seed 1 --out runs/long
+seewhy train nin --data photos/             photos/train/cat, photos/test/cat
 seewhy train --init torchvision:alexnet --to-gap --data photos/
-seewhy explain photos/ --model runs/a            what it has learned to see
+seewhy explain photos/ --model runs/long    what it has learned to look at
 
 --out becomes a model that every other command takes. Interrupted, or even
 killed, the same command goes on where it was, and ends with the same weights
@@ -39,28 +37,42 @@ as if nothing had happened. The test part is looked at once, at the end.
 """
 
 
+def _recipe(*names: str, help: str, metavar: str | None = None, **more: Any) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=_RECIPE, **more)
+
+
+def _run(*names: str, help: str, metavar: str | None = None, **more: Any) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, rich_help_panel=_RUN, **more)
+
+
 def train(
     net: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NET]", help="resnet20, nin, vgg-cifar-gap, ..., or what --model takes."
+            metavar="NET", help="resnet20, nin, vgg-cifar-gap, ..., or what --model takes."
         ),
     ] = None,
     data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             metavar="PATH",
             help="Parquet files, a CIFAR archive, or a folder with a folder for each class.",
-            rich_help_panel=_DATA,
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="The run. [dim]\\[default: runs/NET][/dim]"),
+        typer.Option(metavar="DIR", help="The run's folder. [dim]\\[default: runs/NET][/dim]"),
     ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PIXELS", help="That pictures are brought to: 64, or 320x240 (width first)."
+        ),
+    ] = None,
+    epochs: Annotated[int, typer.Option(metavar="N", help="How often each picture is seen.")] = 40,
     init: Annotated[
         str | None,
-        typer.Option(metavar="SPEC", help="Start from a trained model.", rich_help_panel=_DATA),
+        typer.Option(metavar="SPEC", help="Start from a trained model.", rich_help_panel=_START),
     ] = None,
     to_gap: Annotated[
         bool,
@@ -68,135 +80,141 @@ def train(
             "--to-gap",
             metavar=" ",
             help="Replace its head by global average pooling and a linear layer.",
-            rich_help_panel=_DATA,
+            rich_help_panel=_START,
         ),
     ] = False,
-    epochs: Annotated[int, typer.Option(metavar="N", help="Times that each picture is seen.")] = 40,
     lr: Annotated[
         float | None,
-        typer.Option(
+        _recipe(
             metavar="RATE",
-            help="The highest learning rate. [dim]\\[default: 0.2 with BatchNorm, 0.02 without; "
-            "a tenth with --init][/dim]",
-            rich_help_panel=_RECIPE,
+            help="The highest. [dim]\\[default: 0.2; 0.02 without BatchNorm; a tenth with --init]"
+            "[/dim]",
         ),
     ] = None,
-    batch_size: Annotated[
-        int, typer.Option(metavar="N", help="Pictures a step.", rich_help_panel=_RECIPE)
-    ] = 128,
-    seed: Annotated[
-        int, typer.Option(metavar="N", help="Of all that is random.", rich_help_panel=_RECIPE)
-    ] = 0,
-    weight_decay: Annotated[
-        float,
-        typer.Option(metavar="RATE", help="Not on norms and biases.", rich_help_panel=_RECIPE),
-    ] = 5e-4,
+    batch_size: Annotated[int, _recipe(metavar="N", help="Pictures a step.")] = 128,
+    seed: Annotated[int, _recipe(metavar="N", help="Of all that is random.")] = 0,
+    weight_decay: Annotated[float, _recipe(metavar="RATE", help="Not on norms and biases.")] = 5e-4,
     label_smoothing: Annotated[
-        float,
-        typer.Option(metavar="SHARE", help="Spread over all classes.", rich_help_panel=_RECIPE),
+        float, _recipe(metavar="SHARE", help="Of the target, for the other classes.")
     ] = 0.05,
     flip: Annotated[
-        bool,
-        typer.Option(
-            "--flip/--no-flip", help="Mirror pictures every other epoch.", rich_help_panel=_RECIPE
-        ),
+        bool, _recipe("--flip/--no-flip", help="Mirror each picture in every other epoch.")
     ] = True,
     validation: Annotated[
-        float,
-        typer.Option(
-            metavar="SHARE",
-            help="Of the training pictures, held out and scored after each epoch.",
-            rich_help_panel=_RECIPE,
-        ),
+        float, _recipe(metavar="SHARE", help="Of the training pictures, to score each epoch with.")
     ] = 0.0,
     half: Annotated[
-        bool,
-        typer.Option(
-            "--half", metavar=" ", help="Save the weights in float16.", rich_help_panel=_RECIPE
-        ),
+        bool, _recipe("--half", metavar=" ", help="Save the weights in float16.")
     ] = False,
     device: options.Device = None,
+    threads: Annotated[
+        int | None, _run(min=1, metavar="N", help="Of the processor, for each process.")
+    ] = None,
+    processes: Annotated[
+        int, _run(min=1, metavar="N", help="That train together: one a GPU, say.")
+    ] = 1,
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
-        typer.Option(
-            metavar="KIND",
-            help="auto, float32 or bfloat16. auto: bfloat16 where the processor has it.",
-            rich_help_panel=_RUN,
-        ),
+        _run(metavar="KIND", help="auto, float32, bfloat16. auto: what the processor has."),
     ] = "auto",
     compile: Annotated[
         bool | None,
-        typer.Option(
+        _run(
             "--compile/--no-compile",
-            help="Translate the network first. [dim]\\[default: where it pays][/dim]",
-            rich_help_panel=_RUN,
+            help="Use torch.compile. [dim]\\[default: where it pays][/dim]",
             show_default=False,
         ),
     ] = None,
     checkpoint_every: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", help="And after each epoch.", rich_help_panel=_RUN),
+        float, _run(metavar="SECONDS", help="And after each epoch.")
     ] = 60.0,
     restart: Annotated[
-        bool,
-        typer.Option(
-            "--restart", metavar=" ", help="Forget the run in --out.", rich_help_panel=_RUN
-        ),
+        bool, _run("--restart", metavar=" ", help="Forget the run that is in --out.")
     ] = False,
     as_json: options.AsJson = False,
-    _debug: options.Debug = False,
+    debug: options.Debug = False,
 ) -> int:
     """Run `seewhy train` and return its exit code."""
     spec = _one_of(net, init)
-    if data is None:
-        raise InputError(
-            "--data",
-            expected="pictures with labels",
-            got="none",
-            fix="pass --data with Parquet files, an archive, or a folder of folders",
-        )
+    recipe = {
+        "epochs": epochs,
+        "lr": lr,
+        "batch_size": batch_size,
+        "seed": seed,
+        "weight_decay": weight_decay,
+        "label_smoothing": label_smoothing,
+        "flip": flip,
+        "validation": validation,
+        "half": half,
+        "precision": precision,
+        "compile": compile,
+    }
+    settings = {
+        "init": init is not None,
+        "gap": to_gap,
+        "size": None if size is None else options.sides(size),
+        "checkpoint_every": checkpoint_every,
+        "restart": restart,
+    }
     folder = out or Path("runs") / _part(spec)
-    from seewhy.datasets import load_dataset
-    from seewhy.training import Recipe, Stopped
-    from seewhy.training import train as train_net
-    from seewhy.training.processes import joined
-
-    recipe = Recipe(
-        epochs=epochs,
-        lr=lr,
-        batch_size=batch_size,
-        seed=seed,
-        weight_decay=weight_decay,
-        label_smoothing=label_smoothing,
-        flip=flip,
-        validation=validation,
-        half=half,
-        precision=precision,
-        compile=compile,
+    work = partial(
+        _train, spec, _given(data), folder, recipe, settings, device, threads, as_json=as_json
     )
-    with joined(device or options.best_device()) as place, bar(epochs) as watch:
-        assert place is not None
+    if processes == 1:
+        return work()
+    from seewhy.training.launch import launch
+
+    code, line = launch(partial(_described, work, debug=debug), processes)
+    if line:
+        say(f"seewhy: {line}")
+    return code
+
+
+def _train(
+    spec: str,
+    data: str,
+    out: Path,
+    recipe: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    device: str | None,
+    threads: int | None,
+    *,
+    as_json: bool,
+) -> int:
+    """Train in this process, which may be one of several."""
+    import torch
+
+    from seewhy import training
+    from seewhy.datasets import load_dataset
+    from seewhy.training.processes import here, joined
+
+    plan = training.Recipe(**recipe)
+    if threads:
+        torch.set_num_threads(threads)
+    with joined(device or options.best_device()) as place, epochs_shown() as shown:
         try:
-            result = train_net(
-                spec,
-                load_dataset(data),
-                folder,
-                recipe,
-                init=init is not None,
-                gap=to_gap,
-                device=place,
-                checkpoint_every=checkpoint_every,
-                restart=restart,
-                watch=watch,
-                tell=_say,
+            result = training.train(
+                spec, load_dataset(data), out, plan, device=place, **settings, **vars(shown)
             )
-        except Stopped as stop:
-            _say(
-                f"interrupted after step {stop.step:,} of {stop.steps:,}; the same command goes on"
-            )
+        except training.Stopped as stop:
+            if here().is_first:
+                shown.tell(f"{stop}; the same command goes on")
             return INTERRUPTED
-    _report(result, as_json=as_json)
+        is_first = here().is_first
+    if is_first:
+        _report(result, as_json=as_json)
     return OK
+
+
+def _described(work: Callable[[], int], *, debug: bool) -> tuple[int, str]:
+    """Do the work of one of several processes; return its exit code and what went wrong."""
+    try:
+        return work(), ""
+    except (Exception, KeyboardInterrupt) as problem:
+        if debug:
+            raise
+        line, code = describe(problem)
+        return code, line
 
 
 def _one_of(net: str | None, init: str | None) -> str:
@@ -211,44 +229,29 @@ def _one_of(net: str | None, init: str | None) -> str:
     return net or init or ""
 
 
+def _given(data: str | None) -> str:
+    if data is None:
+        raise InputError(
+            "--data",
+            expected="pictures with labels",
+            got="none",
+            fix="pass --data with Parquet files, an archive, or a folder of folders",
+        )
+    return data
+
+
 def _part(spec: str) -> str:
     """The spec as the name of a folder."""
-    return "".join(each if each.isalnum() or each in "-_." else "-" for each in Path(spec).name)
-
-
-@contextmanager
-def bar(epochs: int) -> Iterator[Watch]:
-    """Show how far training is, to a person; else print a line after each epoch."""
-    yield _Lines(epochs)
-
-
-class _Lines:
-    """A line on stderr after each epoch."""
-
-    def __init__(self, epochs: int) -> None:
-        self._epochs = epochs
-
-    def __call__(self, progress: Progress) -> None:
-        """Print one if an epoch has ended."""
-        if progress.row and progress.step * progress.epochs == progress.epoch * progress.steps:
-            speed = progress.pictures / progress.seconds
-
-            _say(
-                f"epoch {progress.epoch}/{progress.epochs}  loss {progress.row.loss:.4f}"
-                f"  accuracy {progress.row.accuracy:.2%}  {speed:,.0f} images/s"
-            )
+    return "".join(each if each.isalnum() or each in "-_" else "-" for each in Path(spec).name)
 
 
 def _report(result: Result, *, as_json: bool) -> None:
+    test = result.test
     if as_json:
-        print(json.dumps({"model": str(result.folder), "trained": result.account}, indent=2))
+        document = {"model": str(result.folder), "trained": result.account, "test": test}
+        print(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    if result.account:
-        print(
-            f"test accuracy {result.test['accuracy']:.2%} of {result.test['count']:,} pictures; "
-            f"the model is in {result.folder}"
-        )
-
-
-def _say(line: str) -> None:
-    print(plain(line), file=sys.stderr, flush=True)
+    print(
+        f"test accuracy {test['accuracy']:.2%}  loss {test['loss']:.4f}  {test['count']:,} pictures"
+    )
+    print(f"model {result.folder}")

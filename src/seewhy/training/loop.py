@@ -207,6 +207,7 @@ class Loop:
         if is_asked or is_time or self._ends_epoch:
             self._save()
         if is_asked:
+            self.processes.wait()  # until it is saved
             raise Stopped(self.step, self.feed.timetable.steps)
 
     def _count(self, stop: bool) -> bool:

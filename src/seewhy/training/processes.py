@@ -6,7 +6,7 @@ Each sees its part of every batch, gradients are averaged, and the first one alo
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -43,6 +43,15 @@ class Processes:
         if self.world > 1:
             dist.barrier()
 
+    @contextmanager
+    def first_first(self) -> Iterator[None]:
+        """Let the first process through the context before the others come in."""
+        if not self.is_first:
+            self.wait()
+        yield
+        if self.is_first:
+            self.wait()
+
     def spread(self, module: nn.Module) -> nn.Module:
         """Return a network whose gradients are the mean over all processes."""
         if self.world == 1:
@@ -60,7 +69,7 @@ def here() -> Processes:
 
 
 @contextmanager
-def joined(device: str | None = None) -> Iterator[str | None]:
+def joined(device: str) -> Iterator[str]:
     """Join the processes that `torchrun` started with this one, if it did; give the device's name.
 
     Args:
@@ -69,7 +78,7 @@ def joined(device: str | None = None) -> Iterator[str | None]:
     if int(os.environ.get("WORLD_SIZE", "1")) < 2:
         yield device
         return
-    is_gpu = torch.cuda.is_available() and (device or "cuda").startswith("cuda")
+    is_gpu = device.startswith("cuda")
     if is_gpu:
         device = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
         torch.cuda.set_device(device)
@@ -78,10 +87,3 @@ def joined(device: str | None = None) -> Iterator[str | None]:
         yield device
     finally:
         dist.destroy_process_group()
-
-
-def in_turn(processes: Processes, work: Callable[[], None]) -> None:
-    """Do work that writes in the first process, while the others wait for it."""
-    if processes.is_first:
-        work()
-    processes.wait()

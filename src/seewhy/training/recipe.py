@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import shutil
+import warnings
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -87,7 +87,7 @@ class Recipe:
             lr=self.lr or usual_lr(module, is_trained=is_trained),
             batch_size=min(self.batch_size, pictures),
             precision=_best_precision(device) if self.precision == "auto" else self.precision,
-            compile=_pays(self.epochs * pictures) if self.compile is None else self.compile,
+            compile=_pays(self.epochs * pictures, device) if self.compile is None else self.compile,
         )
 
     def account(self) -> dict[str, Any]:
@@ -116,9 +116,19 @@ def _cpu_has_bfloat16() -> bool:
     return any(getattr(torch.cpu, name, bool)() for name in asked)
 
 
-def _pays(pictures: int) -> bool:
-    has_compiler = any(shutil.which(name) for name in ("c++", "g++", "clang++"))
-    return pictures >= PAYS_TO_COMPILE and has_compiler
+def _pays(pictures: int, device: torch.device) -> bool:
+    return pictures >= PAYS_TO_COMPILE and _can_compile(device)
+
+
+def _can_compile(device: torch.device) -> bool:
+    """Whether what `torch.compile` needs is here: a C++ compiler, Triton. There is no list."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.compile(torch.neg)(torch.ones(8, device=device))
+    except Exception:  # whatever its layers raise
+        return False
+    return True
 
 
 def _check(name: str, recipe: Recipe, expected: str, holds: Any, kind: type = float) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,25 +12,22 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from seewhy._version import __version__
-from seewhy.datasets import Dataset, Pixels, Split
-from seewhy.datasets.memory import fits_in_memory
-from seewhy.datasets.stratify import stratified
-from seewhy.errors import DataError, InputError
+from seewhy.datasets import Dataset
+from seewhy.errors import InputError
 from seewhy.files import writable_folder
+from seewhy.geometry import Size
 from seewhy.models import Classifier
 from seewhy.models.folder import WEIGHTS, save_model
 from seewhy.training import state
 from seewhy.training.augment import augmentation
-from seewhy.training.draws import seed_of
 from seewhy.training.evaluate import accuracy, evaluate
-from seewhy.training.feed import Disk, Feed, Memory, Source, Timetable
+from seewhy.training.feed import Feed, Timetable
+from seewhy.training.job import Job, Prepared, begin, machine, prepare
 from seewhy.training.loop import Learner, Loop, Watch
 from seewhy.training.metrics import Diary
 from seewhy.training.optimise import Average, OneCycle, decay_over, optimiser
-from seewhy.training.processes import Processes, here
+from seewhy.training.processes import here
 from seewhy.training.recipe import Recipe
-from seewhy.training.start import Start, start
 
 Tell = Callable[[str], None]
 
@@ -62,6 +57,7 @@ def train(
     *,
     init: bool = False,
     gap: bool = False,
+    size: Size | None = None,
     device: str | torch.device = "cpu",
     checkpoint_every: float = 60.0,
     restart: bool = False,
@@ -80,6 +76,7 @@ def train(
         recipe: how it is trained.
         init: start from the trained weights of `net`.
         gap: replace its head by global average pooling and a linear layer first; with `init`.
+        size: (width, height) that pictures are brought to; by default what the net was made for.
         device: where to train.
         checkpoint_every: seconds between checkpoints; there is one after each epoch, too.
         restart: forget an earlier run in this folder.
@@ -94,292 +91,162 @@ def train(
         FileError: a file cannot be read or written.
         Stopped: by Ctrl-C; a checkpoint is saved.
     """
-    recipe, out, processes = recipe or Recipe(), Path(out), here()
-    say = tell if tell and processes.is_first else lambda _line: None
-    _check(recipe, data, processes, init=init, gap=gap, every=checkpoint_every)
-    asked = {
-        "net": net,
-        "init": init,
-        "gap": gap,
-        "processes": processes.world,
-        "data": fingerprint(data),
-        **recipe.account(),
-    }
-    with state.locked(writable_folder(out)) if processes.is_first else nullcontext():
-        if restart and processes.is_first:
-            state.forget(out)
-        processes.wait()
-        begun = state.read_run(out)
-        if begun:
-            state.check_same(out, begun["asked"], asked)
-        if begun and begun.get("result"):
-            say(f"{out} is finished; --restart trains it again")
-            return Result(out, begun["account"], begun["result"], is_new=False)
-        run = _Run(net, data, out, recipe, processes, torch.device(device), asked, say)
-        return run.train(begun, init=init, gap=gap, every=checkpoint_every, watch=watch)
-
-
-def fingerprint(data: Dataset) -> str:
-    """Return what tells data sets apart: names and number of classes, and the labels in order."""
-    digest = hashlib.sha256("\n".join(data.class_names).encode())
-    for split in (data.train, data.test):
-        digest.update(split.labels.tobytes())
-    return f"{data.name}, {len(data.train)} + {len(data.test)} pictures, {digest.hexdigest()[:16]}"
-
-
-@dataclass(frozen=True)
-class _Run:
-    """One call of `train`, checked; see there."""
-
-    net: str
-    data: Dataset
-    out: Path
-    recipe: Recipe
-    processes: Processes
-    device: torch.device
-    asked: Mapping[str, Any]
-    say: Tell
-
-    def train(
-        self,
-        begun: Mapping[str, Any] | None,
-        *,
-        init: bool,
-        gap: bool,
-        every: float,
-        watch: Watch | None,
-    ) -> Result:
-        begins = start(
-            self.net, len(self.data.class_names), seed=self.recipe.seed, init=init, gap=gap
-        )
-        if begins.account:
-            self.say(begins.account)
-        stay, aside = self._parts()
-        source = self._source(stay, begins, begun)
-        settled = self._settled(begins, source.count, begun)
-        document = begun or {
-            "asked": self.asked,
-            "settled": settled.account(),
-            "in_memory": isinstance(source, Memory),
-            "machine": machine(self.device),
-        }
-        self._note_differences(document["machine"])
-        if self.processes.is_first and not begun:
-            state.write_run(self.out, document)
-        held_out = aside.load(begins.preprocess) if aside is not None else None
-        learner = self._learner(begins, settled, source.count)
-        loop = self._loop(learner, source, held_out, every=every, watch=watch)
-        with torch.random.fork_rng():
-            loop.run()
-        return self._finish(begins, learner, loop, source, document)
-
-    def _parts(self) -> tuple[Split, Split | None]:
-        """What is trained with, and what is held out."""
-        share, train = self.recipe.validation, self.data.train
-        if not share:
-            return train, None
-        seed = seed_of(self.recipe.seed, "validation")
-        stay, aside = stratified(train.labels, share, seed)
-        return train.take("train", stay), train.take("validation", aside)
-
-    def _source(self, split: Split, begins: Start, begun: Mapping[str, Any] | None) -> Source:
-        fits = fits_in_memory(split.nbytes(begins.preprocess))
-        if begun["in_memory"] if begun else fits:
-            return Memory(split.load(begins.preprocess))
-        return Disk(split, begins.preprocess)
-
-    def _settled(self, begins: Start, count: int, begun: Mapping[str, Any] | None) -> Recipe:
-        if begun:
-            return Recipe(**begun["settled"])
-        return self.recipe.settled(
-            begins.module, pictures=count, device=self.device, is_trained=begins.is_trained
-        )
-
-    def _note_differences(self, begun_on: Mapping[str, Any]) -> None:
-        now = machine(self.device)
-        differing = [name for name in now if now[name] != begun_on.get(name)]
-        if differing:
-            changes = ", ".join(
-                f"{each} {begun_on.get(each)}, now {now[each]}" for each in differing
-            )
-            self.say(f"begun with {changes}: the weights may differ in their last digits")
-
-    def _learner(self, begins: Start, settled: Recipe, count: int) -> Learner:
-        module = begins.module.to(self.device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        timetable = _timetable(settled, count)
-        weights = dict(module.named_parameters())
-        assert settled.lr is not None
-        network: Callable[[Tensor], object] = self.processes.spread(module)
-        if settled.compile:
-            network = torch.compile(network)
-        return Learner(
-            module=module,
-            network=network,
-            average=Average(module, decay_over(timetable.steps, settled.average)),
-            sgd=optimiser(module, (weights[name] for name in begins.new), settled),
-            schedule=OneCycle(settled.lr, timetable.steps, settled.warm_up),
-            recipe=settled,
-            preprocess=begins.preprocess,
-            device=self.device,
-            rank=self.processes.rank,
-        )
-
-    def _loop(
-        self,
-        learner: Learner,
-        source: Source,
-        held_out: Pixels | None,
-        *,
-        every: float,
-        watch: Watch | None,
-    ) -> Loop:
-        recipe = learner.recipe
-        views = augmentation(
-            recipe.seed, source.size, margin=recipe.margin, flip=recipe.flip, count=source.count
-        )
-        processes = self.processes
-        timetable = _timetable(recipe, source.count)
-        loop = Loop(
-            learner,
-            Feed(source, timetable, views, processes.rank, processes.world),
-            self.out,
-            processes,
-            watch=watch if processes.is_first else None,
-            checkpoint_every=every,
-        )
-        if held_out is not None:
-            average, preprocess = learner.average.module, learner.preprocess
-            loop.validate = lambda: accuracy(average, held_out, preprocess)
-        if loop.resume():
-            self.say(f"goes on after step {loop.step:,} of {timetable.steps:,}")
-        if processes.is_first:
-            events = self.out / "tensorboard"
-            loop.diary = Diary(self.out / state.METRICS, step=loop.step, events=events)
-        return loop
-
-    def _finish(
-        self,
-        begins: Start,
-        learner: Learner,
-        loop: Loop,
-        source: Source,
-        document: Mapping[str, Any],
-    ) -> Result:
-        """Save the averaged weights, score what was saved, and note the score beside it."""
-        if loop.diary:
-            loop.diary.close()
-        if not self.processes.is_first:
-            self.processes.wait()
-            return Result(self.out, {}, {}, is_new=True)
-        model = Classifier(
-            self.net,
-            learner.average.module,
-            begins.preprocess,
-            self.data.class_names if self.data.is_named else None,
-            len(self.data.class_names),
-        )
-        self._save(begins, model, learner.recipe, None)
-        model.module.load_state_dict(load_file(self.out / WEIGHTS))  # as rounded
-        test = evaluate(model, self.data).account()
-        account = self._account(learner.recipe, loop, source, test, document["machine"])
-        self._save(begins, model, learner.recipe, account)
-        state.write_run(self.out, {**document, "account": account, "result": test})
-        (self.out / state.CHECKPOINT).unlink(missing_ok=True)
-        self.processes.wait()
-        return Result(self.out, account, test, is_new=True)
-
-    def _save(
-        self, begins: Start, model: Classifier, recipe: Recipe, trained: Mapping[str, Any] | None
-    ) -> None:
-        assert model.num_classes is not None
-        save_model(
-            self.out,
-            net=begins.net,
-            module=model.module,
-            num_classes=model.num_classes,
-            class_names=model.class_names,
-            preprocess=begins.preprocess,
-            gap=begins.gap,
-            trained=trained,
-            dtype=torch.float16 if recipe.half else None,
-        )
-
-    def _account(
-        self,
-        recipe: Recipe,
-        loop: Loop,
-        source: Source,
-        test: Mapping[str, Any],
-        on: Mapping[str, Any],
-    ) -> dict[str, Any]:
-        pictures = loop.feed.timetable.steps * recipe.batch_size
-        return {
-            "net": self.net,
-            "from": "trained weights" if self.asked["init"] else "random weights",
-            "data": self.asked["data"],
-            "pictures": source.count,
-            "skipped": list(source.skipped),
-            "recipe": recipe.account(),
-            "steps": loop.feed.timetable.steps,
-            "seconds": round(loop.seconds, 1),
-            "pictures_per_second": round(pictures / max(loop.seconds, 1e-9), 1),
-            "test_accuracy": test["accuracy"],
-            "test_loss": test["loss"],
-            "test_pictures": test["count"],
-            "machine": dict(on),
-        }
-
-
-def machine(device: torch.device) -> dict[str, Any]:
-    """Return what the last digits of the weights depend on."""
-    is_gpu = device.type == "cuda"
-    return {
-        "seewhy": __version__,
-        "torch": torch.__version__,
-        "device": torch.cuda.get_device_name(device) if is_gpu else device.type,
-        "processor": f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}",
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _timetable(recipe: Recipe, count: int) -> Timetable:
-    return Timetable(recipe.seed, count, recipe.batch_size, recipe.epochs)
-
-
-def _check(
-    recipe: Recipe,
-    data: Dataset,
-    processes: Processes,
-    *,
-    init: bool,
-    gap: bool,
-    every: float,
-) -> None:
-    if gap and not init:
-        raise InputError(
-            "to_gap",
-            expected="a trained network whose head it replaces",
-            got="a net to train from scratch",
-            fix="pass --init MODEL with --to-gap",
-        )
-    if not every > 0:
+    if not checkpoint_every > 0:
         raise InputError(
             "checkpoint_every",
             expected="seconds above 0",
-            got=repr(every),
+            got=repr(checkpoint_every),
             fix="pass another checkpoint_every",
         )
-    if recipe.batch_size % processes.world:
-        raise InputError(
-            "batch_size",
-            expected=f"a multiple of the {processes.world} processes",
-            got=str(recipe.batch_size),
-            fix="pass another --batch-size",
-        )
-    if len(data.class_names) < 2:
-        raise DataError(
-            f"data {data.name}",
-            expected="two classes at least",
-            got=f"{len(data.class_names)}",
-            fix="add pictures of another class",
-        )
+    job = Job(
+        net, data, Path(out), recipe or Recipe(), init, gap, size, torch.device(device), here()
+    )
+    say = tell if tell and job.processes.is_first else _silence
+    with state.locked(writable_folder(job.out)) if job.processes.is_first else nullcontext():
+        with job.processes.first_first():
+            if restart and job.processes.is_first:
+                state.forget(job.out)
+            begun = begin(job)
+            if begun and begun.get("result"):
+                say(f"{job.out} is finished; --restart trains it again")
+                return Result(job.out, begun["account"], begun["result"], is_new=False)
+            prepared = prepare(job, begun)
+            if not begun:
+                state.write_run(job.out, prepared.document)
+        return _train(job, prepared, say, watch, checkpoint_every)
+
+
+def _train(
+    job: Job, prepared: Prepared, say: Tell, watch: Watch | None, checkpoint_every: float
+) -> Result:
+    if prepared.start.account:
+        say(prepared.start.account)
+    _note_differences(prepared.document["machine"], machine(job.device), say)
+    loop = _loop(job, prepared, _learner(job, prepared))
+    loop.watch = watch if job.processes.is_first else None
+    loop.checkpoint_every = checkpoint_every
+    if loop.resume():
+        say(f"goes on after step {loop.step:,} of {loop.feed.timetable.steps:,}")
+    with torch.random.fork_rng(), _diary(job, loop):
+        loop.run()
+    if job.processes.is_first:
+        _finish(job, prepared, loop)
+    job.processes.wait()
+    done = state.read_run(job.out) or {}
+    return Result(job.out, done["account"], done["result"], is_new=True)
+
+
+def _silence(_line: str) -> None:
+    pass
+
+
+def _note_differences(begun: Mapping[str, Any], now: Mapping[str, Any], say: Tell) -> None:
+    """Say what has changed since a run was begun that its last digits depend on."""
+    changes = [f"{name} {begun.get(name)}" for name in now if now[name] != begun.get(name)]
+    if changes:
+        say(f"begun with {', '.join(changes)}: the weights may differ in their last digits")
+
+
+def _learner(job: Job, prepared: Prepared) -> Learner:
+    network, recipe = prepared.start, prepared.recipe
+    assert recipe.lr is not None
+    module = network.module.to(job.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    weights = dict(module.named_parameters())
+    called: Callable[[Tensor], object] = job.processes.spread(module)
+    steps = _timetable(prepared).steps
+    return Learner(
+        module=module,
+        network=torch.compile(called) if recipe.compile else called,
+        average=Average(module, decay_over(steps, recipe.average)),
+        sgd=optimiser(module, (weights[name] for name in network.new), recipe),
+        schedule=OneCycle(recipe.lr, steps, recipe.warm_up),
+        recipe=recipe,
+        preprocess=network.preprocess,
+        device=job.device,
+        rank=job.processes.rank,
+    )
+
+
+def _loop(job: Job, prepared: Prepared, learner: Learner) -> Loop:
+    recipe, source, processes = prepared.recipe, prepared.source, job.processes
+    views = augmentation(
+        recipe.seed, source.size, margin=recipe.margin, flip=recipe.flip, count=source.count
+    )
+    feed = Feed(source, _timetable(prepared), views, processes.rank, processes.world)
+    loop = Loop(learner, feed, job.out, processes)
+    held_out = prepared.held_out
+    if held_out is not None:
+        average, preprocess = learner.average.module, learner.preprocess
+        loop.validate = lambda: accuracy(average, held_out, preprocess)
+    return loop
+
+
+def _timetable(prepared: Prepared) -> Timetable:
+    recipe = prepared.recipe
+    return Timetable(recipe.seed, prepared.source.count, recipe.batch_size, recipe.epochs)
+
+
+@contextmanager
+def _diary(job: Job, loop: Loop) -> Iterator[None]:
+    """Let the first process write the metrics down while the context lasts."""
+    if not job.processes.is_first:
+        yield
+        return
+    path = job.out / state.METRICS
+    loop.diary = Diary(path, step=loop.step, events=job.out / state.EVENTS)
+    with closing(loop.diary):
+        yield
+
+
+def _finish(job: Job, prepared: Prepared, loop: Loop) -> None:
+    """Save the averaged weights, score what was saved, and note the score beside it."""
+    names = job.data.class_names
+    module = loop.learner.average.module
+    model = Classifier(
+        job.net, module, prepared.start.preprocess, names if job.data.is_named else None, len(names)
+    )
+    _save(job, prepared, model, None)
+    module.load_state_dict(load_file(job.out / WEIGHTS))  # as they were rounded
+    test = evaluate(model, job.data).account()
+    account = _account(job, prepared, loop, test)
+    _save(job, prepared, model, account)
+    state.write_run(job.out, {**prepared.document, "account": account, "result": test})
+    (job.out / state.CHECKPOINT).unlink(missing_ok=True)
+
+
+def _save(
+    job: Job, prepared: Prepared, model: Classifier, trained: Mapping[str, Any] | None
+) -> None:
+    assert model.num_classes is not None
+    save_model(
+        job.out,
+        net=prepared.start.net,
+        module=model.module,
+        num_classes=model.num_classes,
+        class_names=model.class_names,
+        preprocess=model.preprocess,
+        gap=prepared.start.gap,
+        trained=trained,
+        dtype=torch.float16 if job.recipe.half else None,
+    )
+
+
+def _account(job: Job, prepared: Prepared, loop: Loop, test: Mapping[str, Any]) -> dict[str, Any]:
+    """What people want to know of a trained net, as JSON can hold it."""
+    steps, recipe = loop.feed.timetable.steps, prepared.recipe
+    return {
+        "net": job.net,
+        "from": "trained weights" if job.init else "random weights",
+        "data": prepared.document["asked"]["data"],
+        "pictures": prepared.source.count,
+        "skipped": list(prepared.source.skipped),
+        "recipe": recipe.account(),
+        "processes": job.processes.world,
+        "steps": steps,
+        "seconds": round(loop.seconds, 1),
+        "pictures_per_second": round(steps * recipe.batch_size / max(loop.seconds, 1e-9), 1),
+        "test_accuracy": test["accuracy"],
+        "test_loss": test["loss"],
+        "test_pictures": test["count"],
+        "machine": dict(prepared.document["machine"]),
+    }

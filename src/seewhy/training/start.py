@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from seewhy.errors import InputError
+from seewhy.geometry import Size
 from seewhy.models import Classifier, load_model
 from seewhy.models.folder import find_folder, read_card
 from seewhy.models.to_gap import to_gap
@@ -42,7 +43,15 @@ class Start:
     account: str = ""
 
 
-def start(net: str, num_classes: int, *, seed: int, init: bool = False, gap: bool = False) -> Start:
+def start(
+    net: str,
+    num_classes: int,
+    *,
+    seed: int,
+    init: bool = False,
+    gap: bool = False,
+    size: Size | None = None,
+) -> Start:
     """Return a network to train; the weights that are random depend on the seed alone.
 
     Args:
@@ -51,6 +60,7 @@ def start(net: str, num_classes: int, *, seed: int, init: bool = False, gap: boo
         seed: of the run.
         init: start from trained weights.
         gap: replace the head by `to_gap`; with `init`.
+        size: (width, height) of its pictures; by default what it was made for.
 
     Raises:
         ModelError: there is no such network, or it has no head that can be replaced.
@@ -59,9 +69,9 @@ def start(net: str, num_classes: int, *, seed: int, init: bool = False, gap: boo
     with torch.random.fork_rng():
         torch.manual_seed(seed_of(seed, "weights"))
         if not init:
-            found = load_model(net, pretrained=False, num_classes=num_classes)
+            found = load_model(net, pretrained=False, num_classes=num_classes, size=size)
             return Start(_net(net), found.module, found.preprocess, _gap(net))
-        found = load_model(net)
+        found = load_model(net, size=size)
         return _with_gap(net, found, num_classes) if gap else _go_on(net, found, num_classes)
 
 
@@ -69,7 +79,8 @@ def _go_on(net: str, found: Classifier, num_classes: int) -> Start:
     """Keep all weights, but for those whose number depends on the number of classes."""
     if found.num_classes == num_classes:
         return Start(_net(net), found.module, found.preprocess, _gap(net), is_trained=True)
-    module = load_model(net, pretrained=False, num_classes=num_classes).module
+    size = found.preprocess.size
+    module = load_model(net, pretrained=False, num_classes=num_classes, size=size).module
     trained, ours = found.module.state_dict(), module.state_dict()
     fitting = {name: trained[name] for name in ours if ours[name].shape == trained[name].shape}
     module.load_state_dict(fitting, strict=False)

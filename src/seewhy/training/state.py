@@ -21,9 +21,11 @@ from torch import Tensor, nn
 
 from seewhy.errors import FileError, TrainingError
 from seewhy.files import write_whole
+from seewhy.models.folder import CARD, WEIGHTS
 from seewhy.wording import complaint
 
-RUN, CHECKPOINT, METRICS, LOCK = "run.json", "checkpoint.safetensors", "metrics.csv", ".lock"
+RUN, CHECKPOINT, LOCK = "run.json", "checkpoint.safetensors", ".lock"
+METRICS, EVENTS = "metrics.csv", "tensorboard"
 FORMAT, VERSION = "seewhy-run", 1
 
 # Checkpoints
@@ -177,9 +179,9 @@ def check_same(folder: Path, begun: Mapping[str, Any], asked: Mapping[str, Any])
 
 def forget(folder: Path) -> None:
     """Remove what a run left in its folder, and nothing else."""
-    for name in (RUN, CHECKPOINT, METRICS, "model.json", "model.safetensors"):
+    for name in (RUN, CHECKPOINT, METRICS, CARD, WEIGHTS):
         (folder / name).unlink(missing_ok=True)
-    for events in (folder / "tensorboard").glob("events.out.tfevents.*"):
+    for events in (folder / EVENTS).glob("events.out.tfevents.*"):
         events.unlink()
 
 
