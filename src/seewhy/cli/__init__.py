@@ -19,6 +19,8 @@ from seewhy.cli.compare import HELP as COMPARE_HELP
 from seewhy.cli.compare import compare
 from seewhy.cli.demo import HELP as DEMO_HELP
 from seewhy.cli.demo import demo
+from seewhy.cli.evaluate import HELP as EVALUATE_HELP
+from seewhy.cli.evaluate import evaluate
 from seewhy.cli.explain import HELP as EXPLAIN_HELP
 from seewhy.cli.explain import explain
 from seewhy.cli.failures import NO_READER, OK, describe
@@ -26,6 +28,8 @@ from seewhy.cli.figure import HELP as FIGURE_HELP
 from seewhy.cli.figure import figure
 from seewhy.cli.inspect import HELP as INSPECT_HELP
 from seewhy.cli.inspect import inspect
+from seewhy.cli.train import HELP as TRAIN_HELP
+from seewhy.cli.train import train
 
 __all__ = ["app", "main"]
 
@@ -40,6 +44,8 @@ app.command(help=EXPLAIN_HELP)(explain)
 app.command(help=INSPECT_HELP)(inspect)
 app.command(help=FIGURE_HELP)(figure)
 app.command(help=COMPARE_HELP)(compare)
+app.command(help=TRAIN_HELP)(train)
+app.command(help=EVALUATE_HELP)(evaluate)
 app.command(help=DEMO_HELP)(demo)
 
 
