@@ -20,7 +20,7 @@ from PIL import Image
 
 from seewhy import files
 from seewhy.comparison.table import CHANCE, cost
-from seewhy.figures.letters import elided, legible
+from seewhy.figures import letters
 from seewhy.figures.save import check_suffix
 from seewhy.render import colourise
 
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 MAP, GAP, MARGIN = 1.28, 0.06, 0.12  # a map's side, white between maps and around all
 CLASS, PICTURE_GAP = 0.20, 0.16  # the line above two classes' maps, white between pictures
-HEAD, LINE, FOOT = 0.26, 0.19, 0.62  # the methods' names, a line of numbers, the colour bar
-DOTS = 200
+HEAD, LINE = 0.26, 0.19  # the methods' names, a line of numbers
+FOOT, TEXT = 0.56, 0.16  # the colour bar, a line of the caption beside it
+FEWEST = 3  # columns, for the caption's sake
+DOTS = 150  # per inch: a map of 32 x 32 pixels is drawn six times as large
 STRONGEST = 99.5  # per cent of a map's pixels are weaker than the strongest colour
 
 INK, FAINT, RULE = "#18181b", "#5b5b64", "#d4d4d8"
@@ -89,9 +91,12 @@ class _Sheet:
         self.row = 2 * (MAP + CLASS) + PICTURE_GAP
         numbers = 3 if any(score.pointing for score in comparison.scores) else 2
         self.top = MARGIN + HEAD + numbers * LINE + 0.08
-        columns = len(comparison.scores)
+        columns = max(FEWEST, len(comparison.scores))
         self.width = 2 * MARGIN + self.side + 0.14 + columns * (MAP + GAP) - GAP
-        self.height = self.top + len(comparison.shown) * self.row + FOOT
+        room = 72 * (self.width - MARGIN - self.left(0))
+        self.caption = letters.wrapped(letters.legible(_caption(comparison)), 7, 0.98 * room)
+        self.under = FOOT + max(0, len(self.caption) - 2) * TEXT
+        self.height = self.top + len(comparison.shown) * self.row + self.under
         self.figure = Figure(figsize=(self.width, self.height), facecolor="white")
         FigureCanvasAgg(self.figure)
 
@@ -147,30 +152,27 @@ class _Sheet:
                 _outline(axes, shown, row)
 
     def _class(self, y: float, decided: Prediction, shown: Shown, row: int) -> None:
-        name = elided(legible(decided.name, "?"), 8, 72 * 3 * MAP, bold=True)
+        name = letters.elided(letters.legible(decided.name, "?"), 8, 72 * 3 * MAP, bold=True)
         where = f", {_PLACES[shown.cells[row]]}" if shown.cells else ""
         self.text(self.left(0), y, name, 8, weight="bold", va="center")
-        after = self.left(0) + 0.06 + _width(name)
+        after = self.left(0) + 0.08 + letters.width(name, 8, bold=True) / 72
         self.text(after, y, f"{100 * decided.probability:.1f} %{where}", 8, color=FAINT)
 
     def foot(self) -> None:
         """The scale, and what it means."""
-        y, x, width = self.height - FOOT + 0.16, self.left(0), 2 * MAP
+        y, width = self.height - self.under + 0.16, 0.8 * self.side
         ramp = np.linspace(-1, 1, 255, dtype=np.float32)[None]
-        axes = self.axes(x, y, width, 0.09)
+        axes = self.axes(MARGIN, y, width, 0.09)
         _show(axes, _on_white(colourise(ramp, style="signed", limit=1)), aspect="auto")
         axes.spines[:].set_visible(True)
         axes.spines[:].set(color=RULE, linewidth=0.5)
-        for place, words, anchor in (
-            (0, "against", "left"),
-            (0.5, "0", "center"),
-            (1, "for", "right"),
-        ):
-            self.text(x + place * width, y + 0.19, words, 7, ha=anchor, color=FAINT)
-        for line, words in enumerate(_caption(self.comparison)):
-            self.text(x + width + 0.2, y + 0.02 + line * 0.16, words, 7, color=FAINT)
+        for share, words, anchor in _TICKS:
+            self.text(MARGIN + share * width, y + 0.19, words, 7, ha=anchor, color=FAINT)
+        for line, words in enumerate(self.caption):
+            self.text(self.left(0), y + 0.02 + line * TEXT, words, 7, color=FAINT)
 
 
+_TICKS = ((0, "against", "left"), (0.5, "0", "center"), (1, "for", "right"))
 _PLACES = {
     (0, 0): "upper left",
     (0, 1): "upper right",
@@ -179,13 +181,13 @@ _PLACES = {
 }
 
 
-def _caption(comparison: Comparison) -> list[str]:
-    return [
+def _caption(comparison: Comparison) -> str:
+    return (
         "Each method has a scale of its own for each picture, the same for both classes: cam is in"
-        " logits, the others' units differ or are arbitrary.",
-        f"The strongest {100 - STRONGEST:g} % of the pixels have the strongest colour."
-        f" {comparison.model}, {comparison.what}, seed {comparison.seed}.",
-    ]
+        " logits, the others' units differ or are arbitrary."
+        f" The strongest {100 - STRONGEST:g} % of the pixels have the strongest colour."
+        f" {comparison.model}, {comparison.what}, seed {comparison.seed}."
+    )
 
 
 def _numbers(score: Score) -> list[str]:
@@ -230,10 +232,3 @@ def _outline(axes: Axes, shown: Shown, row: int) -> None:
             (x * width - 0.5, y * height - 0.5), width, height, fill=False, color=INK, lw=0.9
         )
         axes.add_patch(frame)
-
-
-def _width(name: str) -> float:
-    """How wide a bold line of eight points is, in inches."""
-    from seewhy.figures.letters import width
-
-    return width(name, 8, bold=True) / 72
