@@ -90,8 +90,7 @@ def differentiable(
 ) -> Iterator[tuple[nn.Module, Tensor, Tensor]]:
     """The original network in evaluation mode, and copies of the pictures that take gradients.
 
-    Gradients work in here even if the caller switched them off, or is in inference mode, or in
-    autocast (whose cached weights may come from inference mode, so that it makes its own).
+    Gradients work in here even if the caller switched them off, or is in inference mode.
 
     Raises:
         InputError: pictures or classes of the wrong form.
@@ -112,12 +111,7 @@ def undisturbed(model: nn.Module, images: Tensor, classes: Tensor) -> Iterator[n
     _check(images, classes)
     network = unwrap(model)
     try:
-        with (
-            torch.inference_mode(mode=False),
-            run_eagerly(),
-            _own_autocast_cache(images.device.type),
-            in_eval_mode(network),
-        ):
+        with torch.inference_mode(mode=False), run_eagerly(), in_eval_mode(network):
             yield network
     except (SeewhyError, ImportError):
         raise
@@ -150,13 +144,6 @@ def logits_of(output: Any, batch: int) -> Tensor:
             fix="wrap the model to return its logits alone",
         )
     return tensor.reshape(batch, -1)
-
-
-def _own_autocast_cache(device: str) -> contextlib.AbstractContextManager[object]:
-    if not torch.is_autocast_enabled(device):
-        return contextlib.nullcontext()
-    dtype = torch.get_autocast_dtype(device)
-    return torch.autocast(device, dtype=dtype, cache_enabled=False)
 
 
 def _check(images: Tensor, classes: Tensor) -> None:
