@@ -76,7 +76,7 @@ def load_model(
         FileError: a file cannot be read.
     """
     names = None if class_names is None else read_names(class_names)
-    target = _device(device)
+    target = usable_device(device)
     if num_classes is not None and num_classes < 1:
         raise InputError(
             "num_classes", expected="1 or more", got=str(num_classes), fix="count the classes"
@@ -93,8 +93,12 @@ def load_model(
     return _named(bare, _try(bare), num_classes=wanted, names=names, own=parts.class_names)
 
 
-def _device(device: str | torch.device) -> torch.device:
-    """Return the device, once a tensor could be made on it and read back."""
+def usable_device(device: str | torch.device) -> torch.device:
+    """Return the device, once a tensor could be made on it and read back.
+
+    Raises:
+        InputError: this machine does not have it.
+    """
     try:
         target = torch.device(device)
         torch.zeros(1, device=target).item()

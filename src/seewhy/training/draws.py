@@ -14,7 +14,13 @@ from torch import Tensor
 
 
 def seed_of(seed: int, purpose: str, *numbers: int) -> int:
-    """Return a seed of 63 bits; unlike arguments give unrelated ones."""
+    """Return a seed of 63 bits; unlike arguments give unrelated ones.
+
+    Args:
+        seed: of the run.
+        purpose: what is drawn.
+        numbers: which draw of this purpose it is; always as many of them for one purpose.
+    """
     entropy = (seed, zlib.crc32(purpose.encode()), *numbers)
     word = np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0]
     return int(word) >> 1

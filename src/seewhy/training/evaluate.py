@@ -138,21 +138,20 @@ def match(classifier: Classifier, data: Dataset) -> Tensor:
         DataError: the model does not have these classes.
     """
     names, count = classifier.class_names, classifier.num_classes
-    if names and data.is_named:
-        places = {_plain(name): place for place, name in reversed([*enumerate(names)])}
-        missing = [name for name in data.class_names if _plain(name) not in places]
-        if not missing:
-            return torch.tensor([places[_plain(name)] for name in data.class_names])
-        if len(missing) < len(data.class_names) or count != len(data.class_names):
-            raise DataError(
-                f"data {data.name}",
-                expected=f"classes of the model, such as {first_few(names)}",
-                got=f"{len(missing)} that it does not have: {first_few(missing)}",
-                fix="take a model of these classes, or train one",
-            )
-    elif count is not None:
-        check_fits(data, count, names)
-    return torch.arange(len(data.class_names))
+    if not (names and data.is_named):
+        if count is not None:
+            check_fits(data, count, names)
+        return torch.arange(len(data.class_names))
+    places = {_plain(name): place for place, name in reversed([*enumerate(names)])}
+    missing = [name for name in data.class_names if _plain(name) not in places]
+    if missing:
+        raise DataError(
+            f"data {data.name}",
+            expected=f"classes of the model, such as {first_few(names)}",
+            got=f"{len(missing)} that it does not have: {first_few(missing)}",
+            fix="take a model of these classes, or pass --class-names with the data's names for it",
+        )
+    return torch.tensor([places[_plain(name)] for name in data.class_names])
 
 
 def run(module: nn.Module, pictures: Tensor, preprocess: Preprocess) -> Tensor:

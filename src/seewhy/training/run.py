@@ -16,7 +16,7 @@ from seewhy.datasets import Dataset
 from seewhy.errors import InputError
 from seewhy.files import writable_folder
 from seewhy.geometry import Size
-from seewhy.models import Classifier
+from seewhy.models import Classifier, usable_device
 from seewhy.models.folder import WEIGHTS, save_model
 from seewhy.training import state
 from seewhy.training.augment import augmentation
@@ -99,7 +99,7 @@ def train(
             fix="pass another checkpoint_every",
         )
     job = Job(
-        net, data, Path(out), recipe or Recipe(), init, gap, size, torch.device(device), here()
+        net, data, Path(out), recipe or Recipe(), init, gap, size, usable_device(device), here()
     )
     say = tell if tell and job.processes.is_first else _silence
     with state.locked(writable_folder(job.out)) if job.processes.is_first else nullcontext():

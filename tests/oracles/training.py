@@ -1,0 +1,47 @@
+"""SGD with Nesterov momentum, smoothed cross-entropy and moving averages, number by number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def nesterov(
+    weight: NDArray[np.float64],
+    gradients: Sequence[NDArray[np.float64]],
+    lrs: Sequence[float],
+    *,
+    momentum: float,
+    decay: float,
+) -> NDArray[np.float64]:
+    """Return a weight after one step for each gradient (Sutskever et al. 2013, as in PyTorch)."""
+    velocity = np.zeros_like(weight)
+    for gradient, lr in zip(gradients, lrs, strict=True):
+        slope = gradient + decay * weight
+        velocity = momentum * velocity + slope
+        weight = weight - lr * (slope + momentum * velocity)
+    return weight
+
+
+def smoothed_cross_entropy(
+    logits: Sequence[Sequence[float]], labels: Sequence[int], smoothing: float
+) -> float:
+    """Return the mean cross-entropy to targets of which a share is spread over all classes."""
+    total = 0.0
+    for row, label in zip(logits, labels, strict=True):
+        scale = math.log(sum(math.exp(each) for each in row))
+        for place, logit in enumerate(row):
+            target = smoothing / len(row) + (1 - smoothing) * (place == label)
+            total -= target * (logit - scale)
+    return total / len(labels)
+
+
+def moving_average(values: Sequence[float], first: float, decay: float) -> float:
+    """Return the exponential moving average that begins with `first`."""
+    average = first
+    for value in values:
+        average = decay * average + (1 - decay) * value
+    return average
