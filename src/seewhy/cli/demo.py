@@ -1,15 +1,19 @@
-"""`seewhy demo`: real answers about real photographs, with nothing to prepare."""
+"""`seewhy demo`: real answers about real pictures, with nothing to prepare."""
 
 from __future__ import annotations
 
 from importlib import util
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from seewhy.cli import options
+from seewhy.cli.figure import SAMPLE_MODEL, entries
 from seewhy.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from seewhy.figures.figure import Figure
 
 # Photographs that scikit-image ships; of the fifth and sixth ImageNet has no class that fits well.
 PICTURES = (
@@ -21,10 +25,13 @@ PICTURES = (
     "astronaut.png",
 )
 
+FIGURE = "cifar10.png"
+
 HELP = """Explain real photographs with a real ImageNet classifier.
 
-Nothing is downloaded. Overlays, a contact sheet and a report go to
-./seewhy-demo; the last lines say where they are.
+Then a ResNet-20, trained on CIFAR-10, shows what it sees in 20 pictures of
+32 x 32 pixels. Nothing is downloaded. Overlays, a contact sheet, a report and
+the figure go to ./seewhy-demo; the last lines say where they are.
 """
 
 
@@ -42,15 +49,37 @@ def demo(
     from seewhy.cli.output import Output, labels
     from seewhy.cli.run import Wish, run
 
-    paths = photographs()
+    paths, made = photographs(), cifar10(device)
     output = Output(files.writable_folder(out), "positive", labels(paths))
+    drawn = made.save(output.folder / FIGURE)
     model = options.load(options.DEFAULT_MODEL, device=device)
-    wish = Wish(output, title="What an ImageNet classifier looked at", as_json=as_json, top=1)
+    wish = Wish(
+        output,
+        title="What an ImageNet classifier looked at",
+        as_json=as_json,
+        top=1,
+        also={"figure": entries(made, drawn)},
+    )
     code, written = run(ask(model), paths, wish)
     if not as_json and written:
         sheet, report = (path.resolve() for path in written)
         print(f"\nreport     {report}\npictures   {sheet}\n           {sheet.parent}/*.png, *.jpg")
+        print(f"figure     {drawn.resolve()}\n           {made.caption}")
     return code
+
+
+def cifar10(device: str | None = None) -> Figure:
+    """What the ResNet-20 that comes with the package sees in the pictures that foolbox carries.
+
+    Raises:
+        MissingExtraError: foolbox is not installed.
+    """
+    from seewhy.figures.make import figure
+    from seewhy.figures.samples import CIFAR10, samples
+
+    pictures = samples(len(CIFAR10))
+    title = "What a ResNet-20 sees in CIFAR-10"
+    return figure(options.load(SAMPLE_MODEL, device=device), pictures, title=title)
 
 
 def photographs() -> list[Path]:

@@ -143,10 +143,15 @@ def report(made: Figure, path: Path, *, as_json: bool) -> None:
     for line in made.skipped:
         typer.echo(plain(f"left out {line}"), err=True)
     if as_json:
-        typer.echo(dump({**made.to_json(), "file": str(path)}))
+        typer.echo(dump(entries(made, path)))
     else:
         typer.echo(plain(made.caption))
         typer.echo(f"figure     {plain(str(path.resolve()))}")
+
+
+def entries(made: Figure, path: Path) -> dict[str, object]:
+    """What a JSON document says of a figure."""
+    return {**made.to_json(), "file": str(path)}
 
 
 def _given(pictures: list[str] | None, data: str | None) -> Any:

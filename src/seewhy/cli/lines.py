@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from seewhy.cli.answers import Answer
 from seewhy.cli.text import columns, fit, plain
@@ -83,7 +83,13 @@ def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
     )
 
 
-def document(model: str, answers: Sequence[Answer], *, against: str | None = None) -> str:
+def document(
+    model: str,
+    answers: Sequence[Answer],
+    *,
+    against: str | None = None,
+    also: Mapping[str, object] | None = None,
+) -> str:
     """Return all answers as one JSON document.
 
     Args:
@@ -91,6 +97,7 @@ def document(model: str, answers: Sequence[Answer], *, against: str | None = Non
         answers: one result each.
         against: the class, or "others", that all evidence is measured against, if any. Then what
             stands under "logit" is what "adds_up_to" says.
+        also: more entries.
     """
     return dump(
         {
@@ -99,6 +106,7 @@ def document(model: str, answers: Sequence[Answer], *, against: str | None = Non
             "against": against,
             "adds_up_to": whole(against),
             "results": [_result(answer) for answer in answers],
+            **(also or {}),
         }
     )
 

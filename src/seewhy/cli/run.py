@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -26,12 +26,14 @@ class Wish:
         title: of the report, or None for no report.
         as_json: a JSON document instead of lines.
         top: how many classes of a picture get a line; None for all.
+        also: more entries for the JSON document.
     """
 
     output: Output | None = None
     title: str | None = None
     as_json: bool = False
     top: int | None = None
+    also: Mapping[str, object] = field(default_factory=dict)
 
 
 def run(question: Question, paths: Sequence[Path], wish: Wish) -> tuple[int, list[Path]]:
@@ -47,7 +49,8 @@ def run(question: Question, paths: Sequence[Path], wish: Wish) -> tuple[int, lis
     except KeyboardInterrupt:
         written = []
     if wish.as_json:
-        print(document(question.model.name, done, against=question.against_name))
+        name, against = question.model.name, question.against_name
+        print(document(name, done, against=against, also=wish.also))
     if len(done) < len(paths):
         drawn = wish.output if any(each.files for each in done) else None
         where = f"; their overlays are in {drawn.folder}" if drawn else ""
