@@ -15,3 +15,14 @@ def viewed(
     padded = np.pad(picture, ((pad, pad), (pad, pad), (0, 0)), mode="reflect")
     window = padded[pad + down : pad + down + height, pad + right : pad + right + width]
     return window[:, ::-1] if mirrored else window
+
+
+def painted_over(picture: NDArray[np.uint8], hole: list[int], colour: int) -> NDArray[np.uint8]:
+    """Return a picture with a hole: top, left, bottom, right, half-open, perhaps beyond it."""
+    top, left, bottom, right = hole
+    painted = picture.copy()
+    for row in range(picture.shape[0]):
+        for column in range(picture.shape[1]):
+            if top <= row < bottom and left <= column < right:
+                painted[row, column] = colour
+    return painted

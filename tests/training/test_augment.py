@@ -8,10 +8,18 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.oracles.augmentation import viewed
+from tests.oracles.augmentation import painted_over, viewed
 
 from seewhy.preprocess import Preprocess
-from seewhy.training.augment import Views, augmentation, gather, grey, mirrored_inside, normalise
+from seewhy.training.augment import (
+    HOLE,
+    Views,
+    augmentation,
+    gather,
+    grey,
+    mirrored_inside,
+    normalise,
+)
 
 ROWS = torch.tensor([5, 1, 2])
 
@@ -27,19 +35,22 @@ def noise(count: int, height: int, width: int, channels: int = 3) -> torch.Tenso
     width=st.integers(2, 9),
     step=st.integers(0, 99),
     margin=st.floats(0, 0.49),
+    hole=st.floats(0, 0.99),
 )
 def test_a_batch_is_what_each_picture_gives(
-    height: int, width: int, step: int, margin: float
+    height: int, width: int, step: int, margin: float, hole: float
 ) -> None:
     pictures = noise(20, height, width)
     rows = torch.randperm(20, generator=torch.Generator().manual_seed(step))[:7]
-    chance = augmentation(step, (height, width), margin=margin, flip=True, count=20)
+    chance = augmentation(step, (height, width), margin=margin, flip=True, count=20, hole=hole)
     views = chance.views(step, step, rows)
     got = gather(pictures, rows, views).numpy()
     for place, row in enumerate(rows.tolist()):
         down, right = int(views.down[place]), int(views.right[place])
         mirrored = bool(views.mirrored[place])
         want = viewed(pictures[row].numpy(), down=down, right=right, mirrored=mirrored)
+        if views.holes is not None:
+            want = painted_over(want, views.holes[place].tolist(), HOLE)
         np.testing.assert_array_equal(got[place], want)
 
 
@@ -101,9 +112,40 @@ def test_without_flips_none_is_mirrored() -> None:
     assert not any(chance.views(0, epoch, ROWS).mirrored.any() for epoch in range(2))
 
 
+def test_holes_are_of_every_size_and_everywhere() -> None:
+    chance = augmentation(0, (20, 40), margin=0, flip=False, count=1, hole=0.5)
+    holes = chance.views(0, 0, torch.zeros(5000, dtype=torch.int64)).holes
+    assert holes is not None
+    top, left, bottom, right = holes.T
+    high, wide = bottom - top, right - left
+    assert torch.bincount(high).tolist() == pytest.approx([5000 / 11] * 11, rel=0.2)
+    assert (int(wide.min()), int(wide.max())) == (0, 20)
+    middles = torch.stack([top + high // 2, left + wide // 2])
+    assert middles.amin(1).tolist() == [0, 0]
+    assert middles.amax(1).tolist() == [19, 39]
+
+
+def test_holes_leave_all_other_draws_as_they_are() -> None:
+    without, with_holes = (
+        augmentation(0, (32, 32), margin=0.125, flip=True, count=8, hole=hole).views(3, 0, ROWS)
+        for hole in (0.0, 0.5)
+    )
+    assert without.holes is None
+    assert with_holes.holes is not None
+    for name in ("down", "right", "mirrored"):
+        assert torch.equal(getattr(without, name), getattr(with_holes, name))
+
+
+def test_the_holes_of_published_runs() -> None:
+    chance = augmentation(0, (32, 32), margin=0.125, flip=True, count=8, hole=0.5)
+    holes = chance.views(3, 0, ROWS).holes
+    assert holes is not None
+    assert holes.tolist() == [[2, 2, 18, 18], [12, 25, 24, 37], [20, 24, 26, 30]]
+
+
 def test_parts_of_a_batch_are_looked_at_as_the_whole_is() -> None:
     pictures, rows = noise(9, 6, 6), torch.arange(8)
-    views = augmentation(0, (6, 6), margin=0.3, flip=True, count=9).views(1, 0, rows)
+    views = augmentation(0, (6, 6), margin=0.3, flip=True, count=9, hole=0.5).views(1, 0, rows)
     whole = gather(pictures, rows, views)
     halves = [gather(pictures, rows[part], views[part]) for part in (slice(4), slice(4, 8))]
     assert torch.equal(torch.cat(halves), whole)

@@ -100,6 +100,10 @@ def train(
     flip: Annotated[
         bool, _recipe("--flip/--no-flip", help="Mirror each picture in every other epoch.")
     ] = True,
+    hole: Annotated[
+        float,
+        _recipe(metavar="SHARE", help="Of a side, the largest hole painted over a picture."),
+    ] = 0.0,
     validation: Annotated[
         float, _recipe(metavar="SHARE", help="Of the training pictures, to score each epoch with.")
     ] = 0.0,
@@ -144,6 +148,7 @@ def train(
         "weight_decay": weight_decay,
         "label_smoothing": label_smoothing,
         "flip": flip,
+        "hole": hole,
         "validation": validation,
         "half": half,
         "precision": precision,

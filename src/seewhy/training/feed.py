@@ -136,9 +136,7 @@ class Disk:
                 fix="check the files",
             )
         kept = torch.from_numpy(np.isin(rows.numpy(), pixels.rows))
-        shown = Views(views.down[kept], views.right[kept], views.mirrored[kept])
-        every = torch.arange(len(pixels))
-        images = gather(torch.from_numpy(pixels.images), every, shown)
+        images = gather(torch.from_numpy(pixels.images), torch.arange(len(pixels)), views[kept])
         return Batch(images, torch.from_numpy(pixels.labels))
 
 

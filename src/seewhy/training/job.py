@@ -159,7 +159,11 @@ def begin(job: Job) -> Mapping[str, Any] | None:
     """
     begun = state.read_run(job.out)
     if begun:
-        state.check_same(job.out, begun["asked"], job.asked())
+        was = {
+            **Recipe().account(),
+            **begun["asked"],
+        }  # settings that are newer have their defaults
+        state.check_same(job.out, was, job.asked())
     return begun
 
 

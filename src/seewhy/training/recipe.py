@@ -39,6 +39,8 @@ class Recipe:
         average: share of the run over which the saved weights are averaged (exponentially).
         trunk: share of the learning rate for trained layers, where new ones stand beside them.
         margin: share of each side by which random crops may shift a picture.
+        hole: share of each side that the largest hole has, which is painted over a picture; for
+            long runs, that would learn their pictures by heart.
         flip: whether pictures are mirrored, left to right, in every other epoch.
         precision: "bfloat16" for mixed precision, "float32", or "auto": what the processor has.
         compile: whether `torch.compile` translates the network; None: where it pays.
@@ -60,6 +62,7 @@ class Recipe:
     average: float = 0.02
     trunk: float = 0.1
     margin: float = 0.125
+    hole: float = 0.0
     flip: bool = True
     precision: Precision = "auto"
     compile: bool | None = None
@@ -72,7 +75,15 @@ class Recipe:
         if self.lr is not None:
             _check("lr", self, "a finite number above 0", lambda lr: 0 < lr < math.inf)
         _check("weight_decay", self, "a finite number from 0", lambda decay: 0 <= decay < math.inf)
-        for name in ("validation", "momentum", "label_smoothing", "warm_up", "average", "margin"):
+        for name in (
+            "validation",
+            "momentum",
+            "label_smoothing",
+            "warm_up",
+            "average",
+            "margin",
+            "hole",
+        ):
             _check(name, self, "a share from 0, below 1", lambda share: 0 <= share < 1)
         _check("trunk", self, "a share from 0 to 1", lambda share: 0 <= share <= 1)
         kinds = get_args(Precision)

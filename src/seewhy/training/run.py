@@ -170,7 +170,12 @@ def _learner(job: Job, prepared: Prepared) -> Learner:
 def _loop(job: Job, prepared: Prepared, learner: Learner) -> Loop:
     recipe, source, processes = prepared.recipe, prepared.source, job.processes
     views = augmentation(
-        recipe.seed, source.size, margin=recipe.margin, flip=recipe.flip, count=source.count
+        recipe.seed,
+        source.size,
+        margin=recipe.margin,
+        flip=recipe.flip,
+        count=source.count,
+        hole=recipe.hole,
     )
     feed = Feed(source, _timetable(prepared), views, processes.rank, processes.world)
     loop = Loop(learner, feed, job.out, processes)
