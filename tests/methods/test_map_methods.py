@@ -183,10 +183,10 @@ def test_reductions_by_hand() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return (x[:, :, 0, :] * torch.tensor([[1.0, 2.0], [-5.0, 3.0]])).sum((1, 2))[:, None]
 
-    images, classes = torch.tensor([[[[10.0, 1.0]], [[1.0, 4.0]]]]), torch.tensor([0])
+    images, classes = torch.tensor([[[[10.0, 1.0]], [[1.0, -4.0]]]]), torch.tensor([0])
     assert gradient(Weighted(), images, classes).tolist() == [[[-4.0, 5.0]]]
     assert gradient(Weighted(), images, classes, channels="abs-max").tolist() == [[[5.0, 3.0]]]
-    assert gradient_x_input(Weighted(), images, classes).tolist() == [[[10.0 - 5, 2.0 + 12]]]
+    assert gradient_x_input(Weighted(), images, classes).tolist() == [[[10.0 - 5, 2.0 - 12]]]
     with pytest.raises(InputError, match="channels: expected 'sum' or 'abs-max', got 'mean'"):
         gradient(Weighted(), images, classes, channels="mean")  # type: ignore[arg-type]
 
