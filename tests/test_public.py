@@ -15,10 +15,12 @@ PUBLIC = {
     "CertificateError",
     "ClassError",
     "Classifier",
+    "Comparison",
     "Cost",
     "DataError",
     "Dataset",
     "Explanation",
+    "Figure",
     "FileError",
     "GapAccount",
     "GapNet",
@@ -36,9 +38,11 @@ PUBLIC = {
     "WeightsError",
     "__version__",
     "attach",
+    "compare",
     "cost",
     "evaluate",
     "explain",
+    "figure",
     "find_head",
     "load_dataset",
     "load_model",
@@ -95,6 +99,7 @@ def test_what_is_light_loads_nothing_heavy(code: str) -> None:
 def test_what_is_drawn_and_stored_loads_no_torch() -> None:
     code = (
         "import sys, seewhy.results, seewhy.images, seewhy.render, seewhy.report, seewhy.geometry"
+        ", seewhy.figures.draw, seewhy.figures.save, seewhy.datasets, seewhy.metrics.localisation"
     )
     assert run(f"{code}\nprint('torch' in sys.modules)") == "False"
 

@@ -34,9 +34,12 @@ from seewhy.errors import (
 
 if TYPE_CHECKING:
     from seewhy.attachment import Attached, AttachedModule, attach
+    from seewhy.comparison import Comparison, compare
     from seewhy.datasets import Dataset, load_dataset
     from seewhy.explainer import explain
     from seewhy.explanation import Explanation
+    from seewhy.figures.figure import Figure
+    from seewhy.figures.make import figure
     from seewhy.geometry import Geometry
     from seewhy.heads import Head, find_head
     from seewhy.models import Classifier, load_model
@@ -53,10 +56,12 @@ __all__ = [
     "CertificateError",
     "ClassError",
     "Classifier",
+    "Comparison",
     "Cost",
     "DataError",
     "Dataset",
     "Explanation",
+    "Figure",
     "FileError",
     "GapAccount",
     "GapNet",
@@ -74,9 +79,11 @@ __all__ = [
     "WeightsError",
     "__version__",
     "attach",
+    "compare",
     "cost",
     "evaluate",
     "explain",
+    "figure",
     "find_head",
     "load_dataset",
     "load_model",
@@ -89,9 +96,11 @@ _MODULES = {
     "Attached": "attachment",
     "AttachedModule": "attachment",
     "Classifier": "models",
+    "Comparison": "comparison",
     "Cost": "models.cost",
     "Dataset": "datasets",
     "Explanation": "explanation",
+    "Figure": "figures.figure",
     "GapAccount": "models.gap_account",
     "GapNet": "models.to_gap",
     "Geometry": "geometry",
@@ -99,9 +108,11 @@ _MODULES = {
     "Preprocess": "preprocess",
     "Recipe": "training",
     "attach": "attachment",
+    "compare": "comparison",
     "cost": "models.cost",
     "evaluate": "training",
     "explain": "explainer",
+    "figure": "figures.make",
     "find_head": "heads",
     "load_dataset": "datasets",
     "load_model": "models",
