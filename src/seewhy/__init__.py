@@ -34,7 +34,8 @@ from seewhy.errors import (
 
 if TYPE_CHECKING:
     from seewhy.attachment import Attached, AttachedModule, attach
-    from seewhy.comparison import Comparison, compare
+    from seewhy.comparison import Comparison
+    from seewhy.comparison.compare import compare
     from seewhy.datasets import Dataset, load_dataset
     from seewhy.explainer import explain
     from seewhy.explanation import Explanation
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
     from seewhy.models.gap_account import GapAccount
     from seewhy.models.to_gap import GapNet, to_gap
     from seewhy.preprocess import Preprocess
-    from seewhy.training import Recipe, evaluate, train
+    from seewhy.training import Recipe, train
+    from seewhy.training.evaluate import evaluate
 
 __all__ = [
     "Attached",

@@ -192,7 +192,7 @@ def test_labels_of_another_task(
     typed = ["figure", *NET, "--class-names", "names.txt", "--data", str(zoo)]
     assert main([*typed, "--out", str(tmp_path / "a.png")]) == 2
     assert capsys.readouterr().err == (
-        "seewhy: labels of the test pictures of zoo: expected the classes of nets.py:make, which"
-        " has 3, got 3, among them ant, bee; take a model of these classes, name its classes by"
-        " class_names, or pass the pictures without labels\n"
+        "seewhy: labels of the test pictures of zoo: expected classes of nets.py:make, such as"
+        " cat, dog, catfish, got 2 that it does not have: ant, bee; take a model of these classes,"
+        " or give it the data's names as its class names\n"
     )

@@ -26,8 +26,8 @@ from tests.datasets.making import (
     write_parquet,
 )
 
-from seewhy.datasets import Dataset, check_fits, load_dataset, tar
-from seewhy.errors import DataError, InputError, SeewhyError
+from seewhy.datasets import load_dataset, tar
+from seewhy.errors import DataError, InputError
 
 AGAIN = "; download the archive again"
 
@@ -462,53 +462,3 @@ def test_a_file_that_may_not_be_read(
         f"data {tmp_path / name}: expected a file that can be read, got permission denied;"
         " change its permissions"
     )
-
-
-@pytest.fixture
-def pets(tmp_path: Path) -> Dataset:
-    return load_dataset(write_folders(tmp_path / "pets", {"cat": 2, "dog": 2, "red_fox": 2}))
-
-
-def test_a_model_of_the_same_classes_fits(pets: Dataset) -> None:
-    check_fits(pets, 3)
-    check_fits(pets, 3, ("Cat", "Dog", "red fox"))
-    check_fits(pets, 3, ("n01", "n02", "n03"))  # in other words, nobody can tell
-
-
-@pytest.mark.parametrize(
-    ("number", "names", "line"),
-    [
-        (
-            2,
-            None,
-            "data pets: expected the 2 classes of the model, got 3: cat, dog, red_fox;"
-            " take a model of 3 classes, or train one",
-        ),
-        (
-            10,
-            None,
-            "data pets: expected the 10 classes of the model, got 3: cat, dog, red_fox;"
-            " take a model of 3 classes, or train one",
-        ),
-        (
-            3,
-            ("dog", "cat", "red fox"),
-            "data pets: expected the model's order of classes, where 0 is dog, got cat;"
-            " bring the classes into the model's order",
-        ),
-    ],
-)
-def test_a_model_of_other_classes_does_not_fit(
-    pets: Dataset, number: int, names: tuple[str, ...] | None, line: str
-) -> None:
-    with pytest.raises(SeewhyError) as caught:
-        check_fits(pets, number, names)
-    assert str(caught.value) == line
-
-
-def test_numbers_may_be_fewer_than_the_model_has(tmp_path: Path) -> None:
-    path = table([0, 1, 2, 0, 1, 2], names=None)(tmp_path)
-    data = load_dataset(path)
-    check_fits(data, 1000)
-    with pytest.raises(DataError, match="expected the 2 classes of the model, got 3: 0, 1, 2"):
-        check_fits(data, 2)

@@ -10,7 +10,6 @@ from seewhy.datasets.found import Found
 from seewhy.datasets.split import Split
 from seewhy.datasets.stratify import stratified
 from seewhy.errors import DataError
-from seewhy.wording import first_few
 
 
 @dataclass(frozen=True, repr=False)
@@ -60,42 +59,6 @@ def completed(found: Found, test_share: float, seed: int) -> Dataset:
         _refuse(found.name, "two pictures of a class at least", "one of each", "add pictures")
     note = f"no test part: {test_share:.0%} of each class kept aside at random, seed {seed}"
     return Dataset(found.name, found.class_names, train, test, (*found.notes, note))
-
-
-def check_fits(
-    dataset: Dataset, num_classes: int, class_names: tuple[str, ...] | None = None
-) -> None:
-    """See that a model's classes are those of a data set.
-
-    Args:
-        dataset: whose classes have names or only numbers; of numbers a model may have more.
-        num_classes: of the model.
-        class_names: of the model, if it has names.
-
-    Raises:
-        DataError: the model has another number of classes, or the same ones in another order.
-    """
-    have = len(dataset.class_names)
-    if have > num_classes or (have < num_classes and dataset.is_named):
-        _refuse(
-            dataset.name,
-            f"the {num_classes} classes of the model",
-            f"{have}: {first_few(dataset.class_names)}",
-            f"take a model of {have} classes, or train one",
-        )
-    ours, theirs = _plain(dataset.class_names), _plain(class_names or ())
-    if ours != theirs and sorted(ours) == sorted(theirs):
-        place = next(n for n, pair in enumerate(zip(ours, theirs, strict=True)) if len({*pair}) > 1)
-        _refuse(
-            dataset.name,
-            f"the model's order of classes, where {place} is {(class_names or ())[place]}",
-            dataset.class_names[place],
-            "bring the classes into the model's order",
-        )
-
-
-def _plain(names: tuple[str, ...]) -> list[str]:
-    return [name.lower().replace("_", " ").strip() for name in names]
 
 
 def _check_part(name: str, split: Split) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from PIL.Image import Image
 
 from seewhy import images
-from seewhy.errors import DataError, InputError
-from seewhy.wording import first_few
+from seewhy.datasets.matching import logit_ids
+from seewhy.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +66,9 @@ class Source:
         """
         if self.labels is None:
             return replace(self, class_names=class_names)
-        ids = _ids(self, name, class_names, count)
+        names = self.class_names or tuple(map(str, range(int(self.labels.max()) + 1)))
+        subject = f"labels of the {self.what}"
+        ids = logit_ids(names, class_names, count, subject=subject, model=name)
         return replace(self, labels=ids[self.labels], class_names=class_names or self.class_names)
 
 
@@ -138,35 +140,3 @@ def _split(dataset: Any, name: str) -> Any:
     if name in ("train", "test"):
         return getattr(dataset, name)
     raise InputError("split", expected="'train' or 'test'", got=repr(name), fix="pass one of them")
-
-
-def _ids(
-    source: Source, model: str, class_names: tuple[str, ...] | None, count: int | None
-) -> Labels:
-    """The model's id for each label: by name where both have the same names, else by number.
-
-    Names of which the model knows only some are those of another task, whatever their number.
-    """
-    assert source.labels is not None
-    names = source.class_names or tuple(map(str, range(int(source.labels.max()) + 1)))
-    known = {_key(name): index for index, name in enumerate(class_names or ())}
-    found = [known[_key(name)] for name in names if _key(name) in known]
-    if len(found) == len(names):
-        return np.array(found, np.int64)
-    are_numbers = all(name.isdecimal() for name in names)
-    fits = count is None or len(names) == count or (are_numbers and len(names) < count)
-    if fits and not found:
-        return np.arange(len(names), dtype=np.int64)
-    strange = [name for name in names if _key(name) not in known]
-    raise DataError(
-        f"labels of the {source.what}",
-        expected=f"the classes of {model}" + (f", which has {count}" if count else ""),
-        got=f"{len(names)}, among them {first_few(strange)}",
-        fix="take a model of these classes, name its classes by class_names, or pass the pictures"
-        " without labels",
-    )
-
-
-def _key(name: str) -> str:
-    """A name without what people write in different ways."""
-    return " ".join(name.casefold().replace("_", " ").replace("-", " ").split())

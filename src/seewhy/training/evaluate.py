@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from seewhy.datasets import Dataset, Pixels, Split, check_fits
+from seewhy.datasets import Dataset, Pixels, Split, logit_ids
 from seewhy.datasets.memory import fits_in_memory
 from seewhy.errors import DataError, InputError
 from seewhy.models import Classifier
@@ -138,20 +138,8 @@ def match(classifier: Classifier, data: Dataset) -> Tensor:
         DataError: the model does not have these classes.
     """
     names, count = classifier.class_names, classifier.num_classes
-    if not (names and data.is_named):
-        if count is not None:
-            check_fits(data, count, names)
-        return torch.arange(len(data.class_names))
-    places = {_plain(name): place for place, name in reversed([*enumerate(names)])}
-    missing = [name for name in data.class_names if _plain(name) not in places]
-    if missing:
-        raise DataError(
-            f"data {data.name}",
-            expected=f"classes of the model, such as {first_few(names)}",
-            got=f"{len(missing)} that it does not have: {first_few(missing)}",
-            fix="take a model of these classes, or pass --class-names with the data's names for it",
-        )
-    return torch.tensor([places[_plain(name)] for name in data.class_names])
+    ids = logit_ids(data.class_names, names, count, subject=f"data {data.name}")
+    return torch.from_numpy(ids)
 
 
 def run(module: nn.Module, pictures: Tensor, preprocess: Preprocess) -> Tensor:
@@ -239,7 +227,3 @@ def _part(data: Dataset, split: str) -> Split:
     if split not in parts:
         raise InputError("split", expected="train or test", got=repr(split), fix="pass one of them")
     return parts[split]
-
-
-def _plain(name: str) -> str:
-    return name.lower().replace("_", " ").strip()
