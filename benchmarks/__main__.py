@@ -16,10 +16,10 @@ from types import ModuleType
 
 import torch
 
-from benchmarks import cost, peers
+from benchmarks import cost, peers, training
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-RACES: Mapping[str, ModuleType] = {"cost": cost, "peers": peers}
+RACES: Mapping[str, ModuleType] = {"cost": cost, "peers": peers, "training": training}
 PACKAGES = ("torch", "torchvision", "torchcam", "grad-cam")
 
 
