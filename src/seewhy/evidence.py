@@ -19,6 +19,7 @@ Features = Float[Tensor, "batch channel *spatial"]
 Maps = Float[Tensor, "batch classes *spatial"]
 PerClass = Float[Tensor, "batch classes"]
 
+
 def accumulation_dtype(dtype: torch.dtype) -> torch.dtype:
     """The precision in which maps are computed: float32 at least."""
     return torch.float64 if dtype == torch.float64 else torch.float32
