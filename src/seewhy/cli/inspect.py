@@ -126,6 +126,7 @@ def _show(model: Classifier, head: Head, checks: list[Check]) -> None:
     from seewhy.results import deviation
 
     how = model.preprocess
+    crop = f" {how.crop:.3g}" if how.crop < 1 else ""
     grid = " x ".join(map(str, head.grid))
     activation = f", then {head.activation}" if head.activation else ""
     facts = {
@@ -133,8 +134,7 @@ def _show(model: Classifier, head: Head, checks: list[Check]) -> None:
         "head": f"{head.kind}{activation}: {_MEANING[head.kind]}",
         "path": " -> ".join(head.path),
         "features": f"{head.channels} channels on a grid of {grid}, from {_place(head.features)}",
-        "input": f"{how.size[0]} x {how.size[1]} pixels, {how.mode} {how.crop:.3g}, "
-        f"{how.interpolation}",
+        "input": f"{how.size[0]} x {how.size[1]} pixels, {how.mode}{crop}, {how.interpolation}",
         "verified": f"{deviation(head.certificate)}, on an example and on another input",
     }
     facts |= {check.on: _verdict(check) for check in checks}
