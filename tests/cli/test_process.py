@@ -64,6 +64,8 @@ def loaded_by(code: str) -> list[str]:
                 "explain --help",
                 "inspect --help",
                 "demo --help",
+                "evaluate --help",
+                "evaluate accuracy --help",
             )
         ),
     ],

@@ -19,7 +19,6 @@ from seewhy.cli.compare import HELP as COMPARE_HELP
 from seewhy.cli.compare import compare
 from seewhy.cli.demo import HELP as DEMO_HELP
 from seewhy.cli.demo import demo
-from seewhy.cli.evaluate import HELP as EVALUATE_HELP
 from seewhy.cli.evaluate import evaluate
 from seewhy.cli.explain import HELP as EXPLAIN_HELP
 from seewhy.cli.explain import explain
@@ -45,7 +44,7 @@ app.command(help=INSPECT_HELP)(inspect)
 app.command(help=FIGURE_HELP)(figure)
 app.command(help=COMPARE_HELP)(compare)
 app.command(help=TRAIN_HELP)(train)
-app.command(help=EVALUATE_HELP)(evaluate)
+app.add_typer(evaluate, name="evaluate")
 app.command(help=DEMO_HELP)(demo)
 
 

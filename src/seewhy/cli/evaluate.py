@@ -1,112 +1,57 @@
-"""`seewhy evaluate`: how often a model is right on a data set."""
+"""`seewhy evaluate`: a group of judgements; of a model alone, how often it is right."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from seewhy.cli import options
-from seewhy.cli.epochs import say
-from seewhy.cli.failures import OK
-from seewhy.cli.progress import watched
-from seewhy.cli.text import fit
+from seewhy.cli.evaluate_accuracy import HELP as ACCURACY_HELP
+from seewhy.cli.evaluate_accuracy import accuracy
 from seewhy.errors import InputError
+from seewhy.wording import near
 
-if TYPE_CHECKING:
-    from seewhy.training import Evaluation
-
-HELP = """Say how often a model is right, over all and class by class.
+DEFAULT = "accuracy"
+HELP = """Judge a model and its maps on a data set.
 
 [bold]Examples[/bold]
 
 \b
 seewhy evaluate resnet20-cifar10 --data cifar10/
-seewhy evaluate runs/resnet20 --data cifar10/ --split train
-seewhy evaluate timm:resnet50 --data photos/ --json
 
-Classes are matched by their names where both the model and the data have
-them. Pictures that cannot be read are named, counted and left out.
+Where no judgement is named, it is accuracy.
 """
 
 
-def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=options.MODEL_HELP)],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH",
-            help="Parquet files, a CIFAR archive, or a folder with a folder for each class.",
-        ),
-    ] = None,
-    split: Annotated[str, typer.Option(metavar="PART", help="test or train.")] = "test",
-    as_json: options.AsJson = False,
-    weights: options.Weights = None,
-    class_names: options.ClassNames = None,
-    num_classes: options.NumClasses = None,
-    size: options.Size = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    crop: options.Crop = None,
-    mode: options.Mode = None,
-    interpolation: options.Interpolation = None,
-    device: options.Device = None,
-    batch_size: Annotated[
-        int,
-        typer.Option(min=1, metavar="N", help="Pictures at once.", rich_help_panel="Running"),
-    ] = 256,
-    _debug: options.Debug = False,
-) -> int:
-    """Run `seewhy evaluate` and return its exit code."""
-    if data is None:
-        raise InputError(
-            "--data",
-            expected="pictures with labels",
-            got="none",
-            fix="pass --data with Parquet files, an archive, or a folder of folders",
-        )
-    from seewhy import training
-    from seewhy.datasets import load_dataset
+class AccuracyUnlessNamed(TyperGroup):
+    """Runs `accuracy` where what is typed first names no command: a model, or an option."""
 
-    found = load_dataset(data)
-    classifier = options.load(
-        model,
-        weights=weights,
-        class_names=class_names,
-        num_classes=num_classes,
-        size=size,
-        mean=mean,
-        std=std,
-        crop=crop,
-        mode=mode,
-        interpolation=interpolation,
-        device=device,
-    )
-    with watched(len(found.train if split == "train" else found.test)) as watcher:
-        result = training.evaluate(
-            classifier, found, split, batch_size=batch_size, on_progress=watcher.advance
-        )
-    for line in result.skipped[:5]:
-        say(line)
-    if as_json:
-        document = {"model": model, "data": found.name, **result.account()}
-        print(json.dumps(document, indent=2, ensure_ascii=False))
-    else:
-        print("\n".join(table(result)))
-    return OK
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the command's name before what is typed, where it is missing."""
+        first = args[0] if args else ""
+        if first not in self.commands and first not in ctx.help_option_names:
+            self._refuse_a_slip(first)
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
+
+    def _refuse_a_slip(self, first: str) -> None:
+        """A command's name with a slip in it is no model's name, unless there is such a file."""
+        meant = near(first, self.commands)
+        if meant and not Path(first).exists():
+            raise InputError(
+                f"evaluate '{first}'",
+                expected=f"{', '.join(self.commands)}, or a model",
+                got="none of these",
+                fix=f"did you mean {meant[0]}?",
+            )
 
 
-def table(result: Evaluation) -> list[str]:
-    """Return the result as lines: over all, then class by class."""
-    lines = [f"accuracy {result.accuracy:.2%}  {result.correct:,} of {result.count:,} pictures"]
-    if result.top5_accuracy is not None:
-        lines.append(f"top 5    {result.top5_accuracy:.2%}")
-    lines.append(f"loss     {result.loss:.4f}")
-    if result.skipped:
-        lines.append(f"left out {len(result.skipped):,} that cannot be read")
-    width = min(30, max(len(each.name) for each in result.classes))
-    for each in result.classes:
-        share = f"{each.accuracy:7.2%}" if each.count else "      -"
-        lines.append(f"  {fit(each.name, width)} {share}  of {each.count:,}")
-    return lines
+evaluate = typer.Typer(cls=AccuracyUnlessNamed, help=HELP, rich_markup_mode="rich")
+evaluate.command(help=ACCURACY_HELP)(accuracy)
+
+
+@evaluate.callback()
+def _group() -> None:
+    """Without a callback, typer would make a group of one command that command."""
