@@ -155,6 +155,7 @@ def attach(
     example: Any = None,
     *,
     classes: int | str | Sequence[int | str] = "top5",
+    output: str | int | None = None,
     head: Head | None = None,
     class_names: Sequence[str] | None = None,
 ) -> AttachedModule:
@@ -170,6 +171,7 @@ def attach(
         model: any `nn.Module` with a head that `find_head` finds, or what `load_model` gives.
         example: an input the model accepts, to find the head with; not needed if `head` is given.
         classes: "top5" (or another number), "predicted", "all", a class or a list of classes.
+        output: where the model returns several tensors, the one to explain, see `explain`.
         head: the head, if it is known already.
         class_names: the classes' names, to choose classes by name.
 
@@ -182,7 +184,7 @@ def attach(
         example = model.example() if example is None else example
         model = model.module
     network = heads.unwrap(model)
-    head = head or heads.find_head(network, example)
+    head = head or heads.find_head(network, example, output)
     names = None if class_names is None else tuple(class_names)
     wanted = parse_classes(classes, names, head.num_classes)
     attached = AttachedModule(_sharing_copy(network), head, wanted)

@@ -356,7 +356,7 @@ REFUSED: dict[str, tuple[Head, str]] = {
     ),
     "an MLP beside an auxiliary head": (
         lambda n, h: (n.fc2(F.relu(n.fc(pooled(h)))), n.fc(pooled(h))),
-        "returns several tensors that may be logits, of shapes (2, 4), (2, 5)",
+        "that may be logits: 0 (2, 4), 1 (2, 5); choose one of them, as in output=0",
     ),
     "an MLP before an auxiliary head of its width": (
         lambda n, h: (n.fc(F.relu(pooled(h))), n.fc(pooled(h))),
@@ -368,7 +368,11 @@ REFUSED: dict[str, tuple[Head, str]] = {
     ),
     "two tasks": (
         lambda n, h: {"age": n.fc(pooled(h)), "name": n.one(pooled(h))},
-        "returns several tensors that may be logits, of shapes (2, 5), (2, 1)",
+        'may be logits: age (2, 5), name (2, 1); choose one of them, as in output="age"',
+    ),
+    "two tasks of one width": (
+        lambda n, h: {"age": n.fc(pooled(h)), "mood": n.fc(pooled(h * 2))},
+        'may be logits: age (2, 5), mood (2, 5); choose one of them, as in output="age"',
     ),
     "a bias for each picture": (
         lambda n, h: torch.addmm(n.fc.weight[:2, :5], pooled(h), n.fc.weight.t()),

@@ -57,6 +57,7 @@ def inspect(
     weights: options.Weights = None,
     class_names: options.ClassNames = None,
     num_classes: options.NumClasses = None,
+    output: options.Output = None,
     picture: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Check the maps on it; else on one of the demo's."),
@@ -90,12 +91,12 @@ def inspect(
         device=device,
     )
     try:
-        head = heads.cached_head(network.module, network.example())
+        head = heads.cached_head(network.module, network.example(), output)
     except HeadNotFound as refusal:
         return _refuse(network, refusal, as_json=as_json)
-    checks = [_check(network, "noise", network.example())]
+    checks = [_check(network, "noise", network.example(), output)]
     if path is not None:
-        checks.append(_check(network, path.name, [image], decides=True))
+        checks.append(_check(network, path.name, [image], output, decides=True))
     elif not as_json:
         hint = "pip install 'seewhy[demo]' for one, or pass --picture"
         typer.echo(f"no picture to check the maps on; {hint}", err=True)
@@ -113,10 +114,12 @@ def _any_photograph() -> Path | None:
         return None
 
 
-def _check(model: Classifier, on: str, inputs: object, *, decides: bool = False) -> Check:
+def _check(
+    model: Classifier, on: str, inputs: object, output: str | None, *, decides: bool = False
+) -> Check:
     import seewhy
 
-    result = seewhy.explain(model, inputs, "all", strict=False)
+    result = seewhy.explain(model, inputs, "all", output=output, strict=False)
     worst = float(result.certificate.max())
     return Check(on, worst, result.tolerance, result.prediction(0) if decides else None)
 
@@ -151,8 +154,10 @@ _MEANING = {
 
 
 def _verdict(check: Check) -> str:
+    from seewhy.results import percent
+
     best = check.decision
-    seen = f"{best.name} {100 * best.probability:.1f} %   " if best else ""
+    seen = f"{best.name} {percent(best.probability)}   " if best else ""
     verb = "adds up to" if check.holds else "DOES NOT ADD UP: off by"
     return f"{seen}{verb} {check.certificate:.0e} (rounding explains {check.tolerance:.0e})"
 

@@ -40,6 +40,19 @@ NumClasses = Annotated[
     int | None,
     typer.Option(min=1, metavar="N", help="Where --weights has others.", rich_help_panel=_MODEL),
 ]
+Output = Annotated[
+    str | None,
+    _option(_MODEL, "--output", metavar="NAME", help="Which of several outputs: its key or place."),
+]
+Task = Annotated[
+    str | None,
+    _option(
+        _MODEL,
+        "--task",
+        metavar="NAME",
+        help="single-label, multi-label, binary or regression; by default as the model shows.",
+    ),
+]
 Size = Annotated[
     str | None, _option(_INPUT, "--size", metavar="PIXELS", help="224, or 320x240 (width first).")
 ]

@@ -16,6 +16,7 @@ from seewhy.errors import HeadNotFound, InputError, ModelError
 from seewhy.heads import affine
 from seewhy.heads.head import Head, HeadKind
 from seewhy.heads.layout import Layout, layouts, picture_size, token_grid
+from seewhy.heads.outputs import returned_logits
 from seewhy.heads.pooling import SILENT
 from seewhy.heads.positions import origin
 from seewhy.heads.reading import Reading
@@ -26,11 +27,8 @@ from seewhy.observe import Path, Site, Trace, find_tensors, in_eval_mode, observ
 
 RULES_TRIED = ("linear", "class-maps", "normalised")
 
-# The names under which models return their logits among other things.
-_LOGIT_NAMES = ("logits", "logit", "output", "out", "prediction", "predictions")
 
-
-def find_head(model: nn.Module, example: Any) -> Head:
+def find_head(model: nn.Module, example: Any, output: str | int | None = None) -> Head:
     """Find the head of a classifier from what one forward pass of it computes.
 
     The head is read from the operations that lead to the logits, then verified: on the example
@@ -41,11 +39,14 @@ def find_head(model: nn.Module, example: Any) -> Head:
         model: any eager `nn.Module`; of a compiled or data-parallel one, the original is used.
         example: an input the model accepts: a tensor (B, ...), a tuple of positional arguments or
             a dict of keyword arguments. Noise of the right shape will do.
+        output: where the model returns several tensors, the one to explain: its key, field or
+            place, as in `"age"`, `1` or `"heads.age"`.
 
     Raises:
         HeadNotFound: the model has no head whose maps are exact, with the reason.
         ModelError: the model cannot run on the example.
-        InputError: the example holds no tensor, or one without numbers.
+        InputError: the example holds no tensor, or one without numbers; or the model returns no
+            output of that name.
     """
     model = unwrap(model)
     args, kwargs = arguments(example)
@@ -53,36 +54,45 @@ def find_head(model: nn.Module, example: Any) -> Head:
     with in_eval_mode(model), run_eagerly():
         trace = observed(model, args, kwargs)
         try:
-            return verified(model, read_head(trace, *returned_logits(trace)), args, kwargs)
+            found = read_head(trace, *returned_logits(trace, output))
+            return verified(model, found, args, kwargs)
         except Refusal as refusal:
             raise _not_found(model, refusal) from None
+        except InputError:
+            raise
         except Exception as error:  # a model may do anything between two lines of ours
             raise _not_found(model, Refusal(f"is not understood ({first_line(error)})")) from error
 
 
 Shapes = tuple[torch.Size, ...]
 
-_CACHE: weakref.WeakKeyDictionary[nn.Module, tuple[Head, Shapes]] = weakref.WeakKeyDictionary()
+_Remembered = dict[str | None, tuple[Head, Shapes]]  # by the name of the output
+
+_CACHE: weakref.WeakKeyDictionary[nn.Module, _Remembered] = weakref.WeakKeyDictionary()
 
 
-def cached_head(model: nn.Module, example: Any) -> Head:
-    """`find_head`, remembered for as long as the model lives.
+def cached_head(model: nn.Module, example: Any, output: str | int | None = None) -> Head:
+    """`find_head`, remembered for as long as the model lives, for each of its outputs.
 
     The grid of a token sequence is that of one size of pictures: another size, another head.
     """
     model = unwrap(model)
-    head, found_with = _CACHE.get(model, (None, ()))
+    head, found_with = _CACHE.get(model, {}).get(_key(output), (None, ()))
     if head is None or (head.layout.grid is not None and _shapes(example) != found_with):
-        return renewed_head(model, example)
+        return renewed_head(model, example, output)
     return head
 
 
-def renewed_head(model: nn.Module, example: Any) -> Head:
+def renewed_head(model: nn.Module, example: Any, output: str | int | None = None) -> Head:
     """`find_head` again, after the model was rebuilt; what is found is remembered instead."""
     model = unwrap(model)
-    head = find_head(model, example)
-    _CACHE[model] = head, _shapes(example)
+    head = find_head(model, example, output)
+    _CACHE.setdefault(model, {})[_key(output)] = head, _shapes(example)
     return head
+
+
+def _key(output: str | int | None) -> str | None:
+    return None if output is None else str(output)
 
 
 def _shapes(example: Any) -> Shapes:
@@ -165,50 +175,6 @@ def observed(model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any])
             got=f"{first_line(error)} (input {shapes})",
             fix="check the example's shape (has it a batch axis?), dtype and device",
         ) from error
-
-
-def returned_logits(trace: Trace) -> tuple[Path, Tensor]:
-    """The logits among what the model returns, with their path in it.
-
-    They are called so, or the others are what they were computed from; of several of one width
-    the first are the model's own, as auxiliary heads come later.
-
-    Raises:
-        Refusal: nothing may be logits, or more than one thing may be.
-    """
-    returned = list(find_tensors(trace.output))
-    found = [(path, t) for path, t in returned if _may_be_logits(trace, t)]
-    found = [item for item in found if _is_named(item[0])] or found
-    before = [trace.leading_to(trace.number(t)) for _, t in found]
-    found = [(path, t) for path, t in found if trace.number(t) not in set().union(*before)]
-    if not found:
-        is_single = any(tensor.ndim == 1 for _, tensor in returned)
-        shapes = [f"a tensor of shape {tuple(t.shape)}" for _, t in returned[:3]]
-        raise Refusal(
-            f"returns {', '.join(shapes) or 'no tensor'} and not (batch, classes)",
-            "give the example a batch axis: (B, C, *S)" if is_single else None,
-        )
-    if len({t.shape for _, t in found}) > 1:
-        shapes = [str(tuple(t.shape)) for _, t in found]
-        raise Refusal(
-            f"returns several tensors that may be logits, of shapes {', '.join(shapes)}",
-            'wrap the model to return its logits alone, or call them "logits" in a dict',
-        )
-    return found[0]
-
-
-def _may_be_logits(trace: Trace, tensor: Tensor) -> bool:
-    """Whether it is (B, C), or (B, C, 1, 1) and the like, or (B,) with one logit a picture."""
-    batch = trace.shape(min(trace.from_input))[0]
-    if not tensor.is_floating_point() or trace.number(tensor) not in trace.from_input:
-        return False
-    if tensor.ndim < 2:
-        return tensor.shape == (batch,)
-    return tensor[0].numel() in tensor.shape[1:]
-
-
-def _is_named(path: Path) -> bool:
-    return any(str(key).lower() in _LOGIT_NAMES for key in path)
 
 
 def read_head(trace: Trace, path: Path, output: Tensor) -> Head:

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from seewhy.errors import InputError, ModelError
 from seewhy.heads import Head, unwrap
-from seewhy.heads.find import observed, read_head, require_real, returned_logits
+from seewhy.heads.find import observed, read_head, require_real
+from seewhy.heads.outputs import returned_logits
 from seewhy.heads.refusals import Refusal
 from seewhy.models.cost import cost
 from seewhy.models.gap_account import GapAccount, kept_layers, removed_layers
