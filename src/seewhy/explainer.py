@@ -9,11 +9,10 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from seewhy import evidence, heads
-from seewhy.classes import class_id, class_ids
+from seewhy import evidence, heads, tasks
+from seewhy.classes import class_id
 from seewhy.errors import (
     CertificateError,
-    ClassError,
     HeadNotFound,
     InputError,
     ModelError,
@@ -22,8 +21,10 @@ from seewhy.errors import (
 from seewhy.explanation import Explanation
 from seewhy.geometry import Geometry
 from seewhy.heads import Head
+from seewhy.heads.mixed import Mixed
 from seewhy.observe import in_eval_mode, run_eagerly
 from seewhy.pictures import Preparer, prepare_batch
+from seewhy.tasks import Task
 from seewhy.wording import complaint
 
 Classes = int | str | Sequence[int | str] | Tensor
@@ -52,6 +53,8 @@ def explain(
     classes: Classes = "predicted",
     *,
     against: int | str | None = None,
+    output: str | int | None = None,
+    task: Task | None = None,
     head: Head | None = None,
     preprocess: Preparer | None = None,
     class_names: Sequence[str] | None = None,
@@ -68,19 +71,27 @@ def explain(
             With what `load_model` gives, or with `preprocess`, also a path, a Pillow picture, an
             array (H, W, 3), a tensor of 8-bit pixels (3, H, W), or a list of such.
         classes: what to explain: a class's id or name, a list of them, "predicted", "top5" (or
-            any other number), "all", or a tensor (B, k) of ids for each picture.
+            any other number), "all", or a tensor (B, k) of ids for each picture. "positive" are
+            those with a probability above 0.5: for each picture as many of its most probable
+            ones as any picture of the batch has, and one at least.
         against: measure the evidence against this class, or against all "others" at once.
+        output: where the model returns several tensors, the one to explain: its key, field or
+            place, as in `"age"`, `1` or `"heads.age"`.
+        task: what the outputs mean, where the model itself does not show it: "single-label",
+            "multi-label" (a sigmoid each), "binary" (one logit: class 1 is yes, 0 is no), or
+            "regression" (no probabilities; all outputs are predicted). By default a softmax, or
+            what the model applies; sigmoid for one logit, which two names make binary.
         head: the head, if it is known already: see `find_head`.
         preprocess: for a bare module, takes a Pillow picture to a tensor or array (C, H, W), or
             to such a one and a `Geometry`.
-        class_names: for a bare module, the names of its classes.
+        class_names: for a bare module, the names of its classes, or of the output chosen.
         strict: raise if a map does not add up. Otherwise look at `Explanation.adds_up`.
 
     Raises:
         HeadNotFound: the model has no head whose maps are exact.
         CertificateError: evidence and bias do not add up to the logits.
-        ClassError: a class that the model does not have.
-        InputError, ImageError: pictures that cannot be used.
+        ClassError: a class that the model does not have, or names that do not fit its logits.
+        InputError, ImageError: pictures that cannot be used; an output or a task of another model.
         ModelError: the model cannot run on them.
 
     Source:
@@ -98,11 +109,12 @@ def explain(
         inputs,
         classes,
         against=against,
+        task=task,
         class_names=names,
         geometry=geometry,
     )
     if head is None:
-        result = _with_own_head(network, inputs, explained, strict=strict)
+        result = _with_own_head(network, inputs, output, explained, strict=strict)
     else:
         result = explained(head)
     if strict:
@@ -119,30 +131,84 @@ def explain_features(
     classes: Classes = "predicted",
     *,
     against: int | str | None = None,
+    task: Task | None = None,
     class_names: tuple[str, ...] | None = None,
     geometry: tuple[Geometry | None, ...] = (),
 ) -> Explanation:
     """The part of `explain` that follows the forward pass: from features to an `Explanation`."""
+    meant = tasks.task_of(task, logits.shape[1], head.activation, class_names)
+    tolerance = head.tolerance(logits, features)
+    of: Head | Mixed = head
+    if meant == "binary":
+        of, logits = tasks.no_and_yes(head, logits)
+    class_names, _ = tasks.outcomes(meant, logits.shape[1], class_names)
+    return explain_logits(
+        model,
+        of,
+        logits,
+        features,
+        classes,
+        task=meant,
+        tolerance=tolerance,
+        against=against,
+        class_names=class_names,
+        geometry=geometry,
+    )
+
+
+@torch.no_grad()
+def explain_logits(
+    model: nn.Module,
+    head: Head | Mixed,
+    logits: Tensor,
+    features: Tensor,
+    classes: Classes,
+    *,
+    task: Task,
+    tolerance: float,
+    scale: Tensor | None = None,
+    against: int | str | None = None,
+    class_names: tuple[str, ...] | None = None,
+    geometry: tuple[Geometry | None, ...] = (),
+) -> Explanation:
+    """Explain what a head, or a mixture of its logits, makes of features.
+
+    Args:
+        model: whose weights the head refers to.
+        head: gives the rows of each class.
+        logits: what they are to add up to, shape (B, C).
+        features: shape (B, K, *S).
+        classes: see `explain`.
+        task: what the logits mean.
+        tolerance: see `Explanation`.
+        scale: what a deviation is measured by, shape (B, 1); by default the largest logit.
+        against: see `explain`.
+        class_names: of the C classes, if known.
+        geometry: what preprocessing did to each picture.
+    """
     wide = logits.to(evidence.accumulation_dtype(logits.dtype))
-    ids = class_ids(classes, wide, class_names)
+    probabilities = tasks.probabilities(wide, task)
+    ids = tasks.ids_of(classes, wide, probabilities, task, class_names)
     with evidence.without_autocast(logits.device.type):
-        rows, bias, target = _rows(model, head, features, wide, ids, against, class_names)
+        rows, bias, target = _rows(model, head, features, wide, ids, against, task, class_names)
         maps = evidence.evidence_maps(rows, features.to(rows.dtype))
         bias = bias.expand(ids.shape)
-        deviation = evidence.certificate(maps, bias, target, evidence.logit_scale(wide))
+        scale = evidence.logit_scale(wide) if scale is None else scale
+        deviation = evidence.certificate(maps, bias, target, scale)
     return Explanation(
         logits=logits,
-        probabilities=_probabilities(wide, head.activation),
+        probabilities=probabilities,
         classes=ids,
         maps=maps,
         bias=bias,
         target=target,
         certificate=deviation,
-        tolerance=head.tolerance(logits, features),
+        tolerance=tolerance,
         kind=head.kind,
         against=_against_id(against, class_names, logits.shape[1]),
         geometry=geometry,
         class_names=class_names,
+        task=task,
     )
 
 
@@ -159,7 +225,12 @@ def _explained(
 
 
 def _with_own_head(
-    network: nn.Module, inputs: Any, explained: Callable[[Head], Explanation], *, strict: bool
+    network: nn.Module,
+    inputs: Any,
+    output: str | int | None,
+    explained: Callable[[Head], Explanation],
+    *,
+    strict: bool,
 ) -> Explanation:
     """Explain with the remembered head; one that no longer fits is found anew.
 
@@ -167,11 +238,11 @@ def _with_own_head(
     these inputs, that is the error; or, if not `strict`, the inexact result stands and says so.
     """
     example = _few(inputs)
-    result = _attempt(explained, heads.cached_head(network, example))
+    result = _attempt(explained, heads.cached_head(network, example, output))
     if result is not None and result.is_exact:
         return result
     try:
-        return explained(heads.renewed_head(network, example))
+        return explained(heads.renewed_head(network, example, output))
     except HeadNotFound:
         if result is None or strict:
             raise
@@ -212,22 +283,18 @@ def _few(inputs: Any) -> Any:
 
 def _rows(
     model: nn.Module,
-    head: Head,
+    head: Head | Mixed,
     features: Tensor,
     logits: Tensor,
     ids: Tensor,
     against: int | str | None,
+    task: Task,
     names: tuple[str, ...] | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Rows and bias of each class, and what they add up to: logits, margins, or log-odds."""
+    if against is not None:
+        tasks.require_others(logits.shape[1], task, against)
     if against == "others":
-        if logits.shape[1] < 2:
-            raise ClassError(
-                "against",
-                expected="a model with at least two logits",
-                got="one logit, which has no others",
-                fix='leave against="others" out',
-            )
         q = evidence.softmax_without(logits, ids)
         rows, bias = head.rows(model, features, mixtures=(-q).scatter_(2, ids[..., None], 1.0))
         return rows, bias, evidence.log_odds(logits, ids) + evidence.entropy(q)
@@ -244,11 +311,6 @@ def _against_id(
     against: int | str | None, names: tuple[str, ...] | None, count: int
 ) -> int | str | None:
     return against if against is None or against == "others" else class_id(against, names, count)
-
-
-def _probabilities(logits: Tensor, activation: str | None) -> Tensor:
-    is_independent = activation == "sigmoid" or logits.shape[1] == 1
-    return logits.sigmoid() if is_independent else logits.softmax(1)
 
 
 def _require_exact(result: Explanation) -> None:

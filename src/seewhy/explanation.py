@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from seewhy.errors import FileError
 from seewhy.evidence import total_evidence
 from seewhy.files import write_whole
 from seewhy.geometry import Geometry
+from seewhy.results import quantity
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,7 +37,7 @@ class Explanation:
 
     Attributes:
         logits: all logits as the model computed them, shape (B, C).
-        probabilities: their softmax (or what the model itself applies), shape (B, C).
+        probabilities: their softmax or sigmoids, as `task` says; NaN for a regression, (B, C).
         classes: the classes explained, shape (B, k).
         maps: raw, signed evidence in logits on the feature grid, shape (B, k, *S).
         bias: what lies nowhere in the picture, in logits, shape (B, k).
@@ -47,6 +48,8 @@ class Explanation:
         against: the class that the evidence is measured against, "others", or None.
         geometry: what preprocessing did to each picture; None for inputs that came as tensors.
         class_names: the names of all C classes, if known.
+        task: what the logits mean: "single-label", "multi-label", "binary", "regression" (then
+            they are quantities in units of their own, and so are maps and bias), or "similarity".
     """
 
     logits: Float[Tensor, "batch all_classes"]
@@ -61,16 +64,23 @@ class Explanation:
     against: int | str | None = None
     geometry: tuple[Geometry | None, ...] = ()
     class_names: tuple[str, ...] | None = None
+    task: str = "single-label"
 
     def __repr__(self) -> str:
-        decisions = map(self.prediction, range(min(3, len(self))))
-        best = [f"{each.name} {each.probability:.1%}" for each in decisions]
+        best = [self._decision(index) for index in range(min(3, len(self)))]
         more = ["..."] if len(self) > len(best) else []
         deviation = f"{float(self.certificate.max()):.0e}, rounding explains {self.tolerance:.0e}"
         return (
             f"Explanation(predicted {', '.join(best + more)}; {self.kind} maps"
             f" {tuple(self.maps.shape)} of {self.logits.shape[1]} classes, certificate {deviation})"
         )
+
+    def _decision(self, index: int) -> str:
+        best = self.prediction(index)
+        if best is not None:
+            return f"{best.name} {best.probability:.1%}"
+        first = int(self.classes[index, 0])
+        return f"{self.name(first)} {float(self.logits[index, first]):.3g}"
 
     def __len__(self) -> int:
         return self.logits.shape[0]
@@ -90,9 +100,21 @@ class Explanation:
         """Whether every map adds up."""
         return float(self.certificate.max()) <= self.tolerance
 
+    @property
+    def positive(self) -> torch.Tensor:
+        """Which of the classes explained have a probability above 0.5, shape (B, k), boolean."""
+        return self.probabilities.gather(1, self.classes) > 0.5
+
+    @property
+    def quantity(self) -> str:
+        """What evidence and bias add up to, in a word: "logit", "output" or "similarity"."""
+        return quantity(self.task)
+
     def name(self, class_id: int) -> str:
-        """The name of a class; `class 3` where the model has no names."""
-        return f"class {int(class_id)}" if self.class_names is None else self.class_names[class_id]
+        """The name of a class; `class 3` (or `output 3`) where the model has no names."""
+        if self.class_names is not None:
+            return self.class_names[class_id]
+        return f"{'class' if self.quantity == 'logit' else self.quantity} {int(class_id)}"
 
     def upsample(self, size: tuple[int, ...]) -> Float[Tensor, "batch classes *size"]:
         """The maps at another resolution (height, width), still in logits.
@@ -122,10 +144,12 @@ class Explanation:
             predicted=self.prediction(index),
         )
 
-    def prediction(self, index: int) -> Prediction:
-        """The most probable of all classes, for one picture of the batch."""
+    def prediction(self, index: int) -> Prediction | None:
+        """The most probable of all classes, for one picture of the batch; a regression has none."""
         from seewhy.results import Prediction
 
+        if self.quantity != "logit":
+            return None
         probability, class_id = self.probabilities[index].max(0)
         return Prediction(self.name(int(class_id)), float(probability))
 
@@ -139,7 +163,7 @@ class Explanation:
         sums = (self.target, self.evidence, self.bias, self.certificate)
         columns = [column.tolist() for column in (probabilities, *(each[index] for each in sums))]
         return tuple(
-            ClassEvidence(class_id, self.name(class_id), *numbers)
+            replace(ClassEvidence(class_id, self.name(class_id), *numbers), quantity=self.quantity)
             for class_id, *numbers in zip(ids, *columns, maps, strict=True)
         )
 
@@ -167,6 +191,7 @@ class Explanation:
             "against": self.against,
             "geometry": [g and g.to_json() for g in self.geometry],
             "class_names": self.class_names,
+            "task": self.task,
         }
         return write_whole(path, [save(tensors, {FORMAT: json.dumps(header)})])
 
@@ -221,4 +246,5 @@ def _read_fields(path: str | Path) -> dict[str, Any]:
         "against": header["against"],
         "geometry": tuple(g and Geometry.from_json(g) for g in header["geometry"]),
         "class_names": None if names is None else tuple(names),
+        "task": header.get("task", "single-label"),
     }

@@ -20,7 +20,7 @@ from PIL.Image import Image, Resampling
 
 from seewhy.errors import InputError
 from seewhy.geometry import Geometry, Size
-from seewhy.results import decimals, deviation, rounded, whole
+from seewhy.results import decimals, deviation, percent, rounded, unit, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.ImageFont import FreeTypeFont
 
-    from seewhy.results import ClassEvidence, PictureEvidence, Prediction
+    from seewhy.results import ClassEvidence, PictureEvidence
 
     Map = Float[NDArray[np.floating], "height width"]
 
@@ -156,7 +156,12 @@ def overlay(
 
 
 def colour_bar(
-    limit: float, *, style: Style = "positive", width: int = _CELL, zoom: int = 1
+    limit: float,
+    *,
+    style: Style = "positive",
+    width: int = _CELL,
+    zoom: int = 1,
+    quantity: str = "logit",
 ) -> Image:
     """The scale of `colourise`, labelled in logits, on white.
 
@@ -165,6 +170,7 @@ def colour_bar(
         style: see `colourise`.
         width: in pixels; the height follows.
         zoom: how many times as high as on a contact sheet the bar and its letters are.
+        quantity: what the evidence is of, see `ClassEvidence`.
     """
     start = -limit if style == "signed" else 0.0
     height = 10 * zoom
@@ -174,7 +180,11 @@ def colour_bar(
     bar.paste(colours, (0, 0), colours)
     draw = ImageDraw.Draw(bar)
     draw.rectangle((0, 0, width - 1, height - 1), outline=_FAINT)
-    labels = {"la": f"{start:.3g}", "ma": "0" if start else "", "ra": f"{limit:.3g} logits"}
+    labels = {
+        "la": f"{start:.3g}",
+        "ma": "0" if start else "",
+        "ra": f"{limit:.3g}{unit(quantity)}",
+    }
     for (anchor, label), x in zip(labels.items(), (0, width // 2, width - 1), strict=True):
         draw.text((x, 12 * zoom), label, fill=_FAINT, font=_font(11 * zoom), anchor=anchor)
     return bar
@@ -185,7 +195,7 @@ def equation(evidence: ClassEvidence, against: str | None = None) -> str:
     numbers = (evidence.logit, evidence.evidence, evidence.bias)
     digits = decimals(*numbers)
     total, seen, rest = (f"{number:z.{digits}f}" for number in rounded(*numbers, digits))
-    return f"{whole(against)} {total} = evidence {seen} + bias {rest}"
+    return f"{whole(against, evidence.quantity)} {total} = evidence {seen} + bias {rest}"
 
 
 def fitted(picture: PictureEvidence, longest: int) -> PictureEvidence:
@@ -286,7 +296,8 @@ def _about(picture: PictureEvidence) -> list[str]:
     width, height = picture.image.size
     lines = [Path(picture.path).name, f"{width:,} x {height:,} pixels"]
     if picture.predicted:
-        lines.insert(0, f"predicted: {picture.predicted.name}  {_percent(picture.predicted)}")
+        best = picture.predicted
+        lines.insert(0, f"predicted: {best.name}  {percent(best.probability)}")
     if picture.classes:
         lines.append(deviation(max(entry.certificate for entry in picture.classes)))
     return [*lines, f"against {picture.against}"] if picture.against else lines
@@ -303,17 +314,13 @@ def _account(
 ) -> list[Image]:
     """What stands below a map: the scale of its colours, then its class and sum in words."""
     total, terms = equation(entry, against).split(" = ")
-    lines = [f"{entry.name}  {_percent(entry)}", f"{total} = {terms}"]
+    lines = [f"{entry.name}  {percent(entry.probability)}".rstrip(), f"{total} = {terms}"]
     if _font(11 * zoom).getlength(lines[1]) > width:
         lines[1:] = [total, f"= {terms}"]
     if style == "positive" and not (entry.map > 0).any():
         lines.append("no positive evidence")
-    bar = colour_bar(scale, style=style, width=width, zoom=zoom)
+    bar = colour_bar(scale, style=style, width=width, zoom=zoom, quantity=entry.quantity)
     return [bar, _text(lines, width=width, zoom=zoom)]
-
-
-def _percent(entry: ClassEvidence | Prediction) -> str:
-    return f"{100 * entry.probability:.1f} %"
 
 
 def _fit(image: Image, longest: int) -> Image:

@@ -24,12 +24,14 @@ class ClassEvidence:
     Attributes:
         id: the class's index among the model's outputs.
         name: its name, or the index as text where the model has no names.
-        probability: the model's probability for it, 0 to 1.
+        probability: the model's probability for it, 0 to 1; NaN where there is none.
         logit: the logit that the model returned (with `against`: the margin or log-odds).
         evidence: the mean of `map`; `evidence + bias` adds up to `logit`.
         bias: the part of the logit that lies nowhere in the picture.
         certificate: deviation of `evidence + bias` from `logit`, over the scale of the logits.
         map: raw, signed evidence in logits on the feature grid, shape (height, width), float32.
+        quantity: what the model gives there: a "logit", or an "output" or "similarity" that is
+            none; then `logit`, `evidence`, `bias` and `map` are in its units.
     """
 
     id: int
@@ -40,6 +42,7 @@ class ClassEvidence:
     bias: float
     certificate: float
     map: NDArray[np.float32]
+    quantity: str = "logit"
 
     def to_json(self) -> dict[str, object]:
         """All but the map, for a JSON document."""
@@ -90,15 +93,37 @@ class PictureEvidence:
     @property
     def whole(self) -> str:
         """What evidence and bias add up to, in words."""
-        return whole(self.against)
+        return whole(self.against, self.quantity)
+
+    @property
+    def quantity(self) -> str:
+        """What the model gives: see `ClassEvidence`."""
+        return self.classes[0].quantity if self.classes else "logit"
 
 
-def whole(against: str | None) -> str:
+def whole(against: str | None, quantity: str = "logit") -> str:
     """The name of the sum: the logit, the margin over a class, or against all others at once.
 
     Against the others it is the log-odds of the class plus the entropy of the softmax over them.
+    What is no logit has a difference in place of a margin.
     """
-    return {None: "logit", "others": "log-odds + entropy"}.get(against, "margin")
+    margin = "margin" if quantity == "logit" else "difference"
+    return {None: quantity, "others": "log-odds + entropy"}.get(against, margin)
+
+
+def quantity(task: str) -> str:
+    """What a model of this task gives, in a word."""
+    return {"regression": "output", "similarity": "similarity"}.get(task, "logit")
+
+
+def unit(quantity: str) -> str:
+    """The unit of the evidence for such a quantity, with a space before it, or nothing."""
+    return " logits" if quantity == "logit" else ""
+
+
+def percent(probability: float) -> str:
+    """Return "62.1 %", or nothing where there is no probability."""
+    return "" if math.isnan(probability) else f"{100 * probability:.1f} %"
 
 
 def deviation(certificate: float) -> str:

@@ -48,6 +48,21 @@ class Grey(nn.Module):
     def forward(self, x):
         return self.fc(self.conv(x).mean((2, 3)))
 
+class Several(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv = nn.Conv2d(3, 8, 3, stride=4, padding=1)
+        self.kind, self.age = nn.Linear(8, 3), nn.Linear(8, 1)
+    def forward(self, x):
+        vector = self.conv(x).relu().mean((2, 3))
+        return {"kind": self.kind(vector), "age": self.age(vector)}
+
+def one_logit():
+    torch.manual_seed(0)
+    body = [nn.Conv2d(3, 8, 3, stride=4, padding=1), nn.ReLU()]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1))
+
 def broken():
     raise RuntimeError("no such layer")
 

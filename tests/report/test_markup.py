@@ -110,6 +110,7 @@ def test_small_logits_get_more_digits(values: tuple[float, ...], digits: int) ->
         (1.0, "100.0\N{NO-BREAK SPACE}%"),
         (0.0, "0.0\N{NO-BREAK SPACE}%"),
         (0.0004, "< 0.1\N{NO-BREAK SPACE}%"),
+        (math.nan, ""),
     ],
 )
 def test_percent(share: float, text: str) -> None:

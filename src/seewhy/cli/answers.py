@@ -18,9 +18,11 @@ from seewhy import images
 from seewhy.cli.rereading import LostPicture, Version, read_again, version_of
 from seewhy.errors import ImageError
 from seewhy.explainer import explain
+from seewhy.explanation import Explanation
 from seewhy.geometry import Geometry
 from seewhy.models import Classifier
-from seewhy.results import ClassEvidence, PictureEvidence, Prediction
+from seewhy.results import ClassEvidence, PictureEvidence, Prediction, quantity
+from seewhy.tasks import Task
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -37,12 +39,16 @@ class Question:
         classes: ids, or "predicted", "top5", "all".
         against: the class to measure against, "others", or None.
         batch_size: how many pictures go through the network together.
+        output: which of the model's outputs, if it has several.
+        task: what that output means.
     """
 
     model: Classifier
     classes: str | Sequence[int]
     against: int | str | None
     batch_size: int
+    output: str | None = None
+    task: Task = "single-label"
 
     @property
     def against_name(self) -> str | None:
@@ -50,6 +56,11 @@ class Question:
         if isinstance(self.against, int):
             return self.model.class_name(self.against)
         return self.against
+
+    @property
+    def quantity(self) -> str:
+        """What the model gives: see `ClassEvidence`."""
+        return quantity(self.task)
 
 
 @dataclass(frozen=True)
@@ -200,16 +211,19 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
         [each.tensor for each in batch],
         question.classes,
         against=question.against,
+        output=question.output,
+        task=question.task,
         class_names=question.model.class_names,
         strict=False,
     )
+    has_all = question.classes != "positive"
     exact = result.adds_up.all(1).tolist()
     return [
         Answer(
             each.path,
             each.name,
             each.geometry,
-            result.class_evidence(index),
+            result.class_evidence(index) if has_all else _positive(result, index),
             result.prediction(index),
             result.against_name,
             is_exact,
@@ -217,3 +231,9 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
         )
         for index, (each, is_exact) in enumerate(zip(batch, exact, strict=True))
     ]
+
+
+def _positive(result: Explanation, index: int) -> tuple[ClassEvidence, ...]:
+    """Of one picture the classes above one half, and the most probable one in any case."""
+    own = max(1, int(result.positive[index].sum()))
+    return result.class_evidence(index)[:own]

@@ -21,7 +21,7 @@ BATCH = {"cpu": 16}  # larger ones gain nothing on a CPU
 BATCH_ELSEWHERE = 64
 
 CLASSES_HELP = (
-    "predicted, top5, all, or ids and names: 281,lynx. "
+    "predicted, top5, positive (over 50 %), all, or ids and names: 281,lynx. "
     "[dim]\\[default: predicted; with --out or --html, top5][/dim]"
 )
 
@@ -53,6 +53,8 @@ def explain(
     weights: options.Weights = None,
     class_names: options.ClassNames = None,
     num_classes: options.NumClasses = None,
+    output: options.Output = None,
+    task: options.Task = None,
     classes: Annotated[
         str | None, typer.Option(metavar="WHICH", help=CLASSES_HELP, show_default=False)
     ] = None,
@@ -97,7 +99,7 @@ def explain(
 
     paths = images.find_pictures(pictures)
     folder = out or (DEFAULT_FOLDER if html else None)
-    output = Output(files.writable_folder(folder), style, labels(paths), scale) if folder else None
+    drawn = Output(files.writable_folder(folder), style, labels(paths), scale) if folder else None
     network = options.load(
         model,
         weights=weights,
@@ -113,13 +115,19 @@ def explain(
     )
     usual = "top5" if folder else "predicted"
     question = ask(
-        network, usual if classes is None else classes, against, batch_size, draws=bool(folder)
+        network,
+        usual if classes is None else classes,
+        against,
+        batch_size,
+        draws=bool(folder),
+        output=output,
+        task=task,
     )
     wish = Wish(
-        output=output,
+        output=drawn,
         title="What the model looked at" if html else None,
         as_json=as_json,
-        top=1 if classes is None else None,
+        top=1 if classes is None and question.task != "regression" else None,
     )
     code, written = run(question, paths, wish)
     for path in written if not as_json else ():
@@ -134,25 +142,33 @@ def ask(
     batch_size: int | None = None,
     *,
     draws: bool = True,
+    output: str | None = None,
+    task: str | None = None,
 ) -> Question:
     """Put the question together, so that a bad one fails before the first picture is read.
 
     Raises:
         HeadNotFound: the model has no head whose maps are exact.
         ClassError: it has no such class.
-        InputError: its maps cannot be drawn over pictures, and `draws` says they will be.
+        InputError: its maps cannot be drawn over pictures, and `draws` says they will be; or it
+            has no such output, or another task.
     """
+    from seewhy import tasks
     from seewhy.cli.answers import Question
     from seewhy.heads import cached_head
 
-    head = cached_head(model.module, model.example())
+    head = cached_head(model.module, model.example(), output)
     if draws:
         _check_grid(model, head)
+    meant = tasks.task_of(task, head.num_classes, head.activation, model.class_names)
+    names, count = tasks.outcomes(meant, head.num_classes, model.class_names)
     return Question(
         model=model,
-        classes=_classes(classes, model.class_names, head.num_classes),
-        against=_against(against, model.class_names, head.num_classes),
+        classes=_classes(classes, names, count),
+        against=_against(against, names, count),
         batch_size=batch_size or BATCH.get(model.device.type, BATCH_ELSEWHERE),
+        output=output,
+        task=meant,
     )
 
 
@@ -160,6 +176,8 @@ def _classes(text: str, names: tuple[str, ...] | None, count: int) -> str | Sequ
     from seewhy.classes import parse_classes
 
     is_one = names is not None and text in names
+    if text.strip() == "positive" and not is_one:
+        return "positive"
     wanted = [text] if is_one else [part.strip() for part in text.split(",") if part.strip()]
     parsed = parse_classes(wanted[0] if len(wanted) == 1 else wanted, names, count)
     if parsed is None:  # all of them, the most probable first

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from seewhy.cli.answers import Answer
 from seewhy.cli.text import columns, fit, plain
-from seewhy.results import ClassEvidence, decimals, deviation, rounded, whole
+from seewhy.results import ClassEvidence, decimals, deviation, percent, rounded, whole
 
 DOCUMENT_VERSION = 1
 _GAP = "   "
@@ -74,8 +74,8 @@ def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
     return (
         plain(answer.name),
         plain(_name(answer, entry)),
-        f"{100 * entry.probability:.1f} %",
-        whole(answer.against),
+        percent(entry.probability),
+        whole(answer.against, entry.quantity),
         *numbers,
         deviation(entry.certificate)
         if answer.is_exact
@@ -88,6 +88,7 @@ def document(
     answers: Sequence[Answer],
     *,
     against: str | None = None,
+    quantity: str = "logit",
     also: Mapping[str, object] | None = None,
 ) -> str:
     """Return all answers as one JSON document.
@@ -97,6 +98,7 @@ def document(
         answers: one result each.
         against: the class, or "others", that all evidence is measured against, if any. Then what
             stands under "logit" is what "adds_up_to" says.
+        quantity: what the model gives, see `ClassEvidence`.
         also: more entries.
     """
     return dump(
@@ -104,7 +106,7 @@ def document(
             "version": DOCUMENT_VERSION,
             "model": model,
             "against": against,
-            "adds_up_to": whole(against),
+            "adds_up_to": whole(against, quantity),
             "results": [_result(answer) for answer in answers],
             **(also or {}),
         }

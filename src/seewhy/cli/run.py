@@ -50,7 +50,7 @@ def run(question: Question, paths: Sequence[Path], wish: Wish) -> tuple[int, lis
         written = []
     if wish.as_json:
         name, against = question.model.name, question.against_name
-        print(document(name, done, against=against, also=wish.also))
+        print(document(name, done, against=against, quantity=question.quantity, also=wish.also))
     if len(done) < len(paths):
         drawn = wish.output if any(each.files for each in done) else None
         where = f"; their overlays are in {drawn.folder}" if drawn else ""

@@ -56,7 +56,8 @@ def load_model(
             `file.py:function`, called without arguments for an nn.Module. Code of your own, also
             where such a folder names it, runs with your rights.
         weights: a safetensors file or a PyTorch checkpoint, in place of pretrained weights.
-        class_names: the names of the logits, or a text file with one a line.
+        class_names: the names of the logits, or a text file with one a line; of one logit, two
+            names are those of no and of yes.
         size: of the network's input, one side or (width, height), in pixels.
         mean: subtracted from each channel of values between 0 and 1.
         std: each channel is divided by it then.
@@ -172,7 +173,8 @@ def _named(
     """Give the logits their names: the user's, else the source's, else ImageNet's if they fit."""
     given = {"num_classes": num_classes, "class_names": None if names is None else len(names)}
     for option, count in given.items():
-        if count is not None and found is not None and count != found:
+        is_no_and_yes = option == "class_names" and (found, count) == (1, 2)
+        if count is not None and found is not None and count != found and not is_no_and_yes:
             raise InputError(
                 option,
                 expected=f"{found}, as many as {classifier.name} has logits",

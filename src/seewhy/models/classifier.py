@@ -74,14 +74,17 @@ def count_logits(output: object) -> int | None:
     """Return how many classes a network's output has, where its form shows that.
 
     Reads a tensor (batch, classes, ...), an object or a mapping with `logits`, or the first entry
-    of a tuple.
+    of a tuple. Several outputs of their own names and widths are not counted.
     """
     if isinstance(output, Tensor):
         return output.shape[1] if output.ndim > 1 else None
     if hasattr(output, "logits"):
         return count_logits(output.logits)
     if isinstance(output, Mapping):
-        return count_logits(output.get("logits", next(iter(output.values()), None)))
+        if "logits" in output:
+            return count_logits(output["logits"])
+        counts = {count_logits(value) for value in output.values()} - {None}
+        return counts.pop() if len(counts) == 1 else None
     if isinstance(output, (tuple, list)) and output:
         return count_logits(output[0])
     return None

@@ -17,7 +17,7 @@ from seewhy.report.markup import (
     percent,
     template,
 )
-from seewhy.results import ClassEvidence, PictureEvidence, decimals, deviation, rounded
+from seewhy.results import ClassEvidence, PictureEvidence, decimals, deviation, rounded, unit
 
 LONGEST_SIDE = 1024  # of the embedded picture, in pixels
 SHOWN_SIDE = 640  # of the picture on a wide screen, in CSS pixels
@@ -43,6 +43,7 @@ def card(index: int, picture: PictureEvidence) -> str:
         ),
         compare=_compare(picture),
         limit=repr(_limit(picture)),
+        unit=unit(picture.quantity),
         evidence=embed(_evidence(picture)),
     )
 

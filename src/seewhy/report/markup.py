@@ -64,7 +64,12 @@ def number(value: float, digits: int = 2) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share from 0 to 1 as a percentage; a little is never shown as nothing."""
+    """Return a share from 0 to 1 as a percentage; a little is never shown as nothing.
+
+    NaN, the probability of what has none, is shown as nothing at all.
+    """
+    if math.isnan(share):
+        return ""
     if 0 < share < 0.0005:
         return "< 0.1\N{NO-BREAK SPACE}%"
     return f"{number(100 * share, 1)}\N{NO-BREAK SPACE}%"

@@ -51,6 +51,7 @@ function createView(article) {
     haystack: [article.querySelector("h2"), ...article.querySelectorAll(".name bdi")]
       .map((part) => part.textContent).join("\n").toLowerCase(),
     rawLimit: Number(article.dataset.limit),
+    unit: article.dataset.unit,
     limit: Number(article.dataset.limit),
     near: false,      // on the screen or close to it: only then it is drawn
     preview: null,    // the class under the pointer
@@ -135,8 +136,8 @@ function drawScale(view) {
 function labelScale(view) {
   const limit = limitOf(view);
   const labels = settings.style === "signed"
-    ? [plain(-limit), "0", `${plain(limit)} logits`]
-    : ["0", plain(limit / 2), `${plain(limit)} logits`];
+    ? [plain(-limit), "0", plain(limit) + view.unit]
+    : ["0", plain(limit / 2), plain(limit) + view.unit];
   view.scale.querySelectorAll(".ticks span").forEach((tick, place) => {
     tick.textContent = limit > 0 ? labels[place] : ["", "no evidence", ""][place];
   });
@@ -155,7 +156,7 @@ function read(view, map) {
 
 function readoutText(view, [row, column], value) {
   const where = `row ${row + 1}, column ${column + 1}`;
-  const amount = Number.isFinite(value) ? `${signed(value)} logits` : "no number";
+  const amount = Number.isFinite(value) ? signed(value) + view.unit : "no number";
   if (view.cell !== null) return `${amount} in ${where}`;
   if (!(value > 0)) return "No cell speaks for this class";
   return `Strongest: ${amount} in ${where}`;
