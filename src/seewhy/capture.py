@@ -31,6 +31,10 @@ class Tap:
         kept.append(tensor.clone() if self.copy else tensor)
 
 
+# Is given what passes a site, a tree of tensors; what it returns goes on in its stead, unless None.
+Handler = Callable[[Any], Any]
+
+
 @contextlib.contextmanager
 def capture(model: nn.Module, taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
     """Within the context, a call of `model` leaves each tap's tensor in its list.
@@ -39,22 +43,34 @@ def capture(model: nn.Module, taps: Sequence[Tap]) -> Iterator[list[list[Tensor]
     whatever happens in between.
     """
     kept: list[list[Tensor]] = [[] for _ in taps]
-    with contextlib.ExitStack() as stack:
-        for tap, into in zip(taps, kept, strict=True):
-            keep = functools.partial(tap.keep, into)
-            if callable(tap.site.owner):
-                stack.enter_context(FunctionTap(tap.site, keep))
-            else:
-                stack.callback(_hook(model.get_submodule(tap.site.owner), tap.site, keep).remove)
+    keepers = [functools.partial(tap.keep, into) for tap, into in zip(taps, kept, strict=True)]
+    with intercept(model, [tap.site for tap in taps], keepers):
         yield kept
 
 
-class FunctionTap(TorchFunctionMode):
-    """Hands the result of one call of one torch function to `keep`."""
+@contextlib.contextmanager
+def intercept(
+    model: nn.Module, sites: Sequence[Site], handlers: Sequence[Handler]
+) -> Iterator[None]:
+    """Within the context, a call of `model` shows each handler what passes its site.
 
-    def __init__(self, site: Site, keep: Callable[[Any], None]) -> None:
+    Hooks are removed at the end, whatever happens in between.
+    """
+    with contextlib.ExitStack() as stack:
+        for site, handler in zip(sites, handlers, strict=True):
+            if callable(site.owner):
+                stack.enter_context(FunctionTap(site, handler))
+            else:
+                stack.callback(_hook(model.get_submodule(site.owner), site, handler).remove)
+        yield
+
+
+class FunctionTap(TorchFunctionMode):
+    """Hands the result of one call of one torch function to a handler."""
+
+    def __init__(self, site: Site, handler: Handler) -> None:
         super().__init__()
-        self.func, self.call, self.keep = site.owner, site.call, keep
+        self.func, self.call, self.handler = site.owner, site.call, handler
         self.calls = 0
 
     def __torch_function__(
@@ -66,26 +82,26 @@ class FunctionTap(TorchFunctionMode):
     ) -> Any:
         result = func(*args, **(kwargs or {}))
         if func is self.func and isinstance(result, Tensor):
-            if self.calls == self.call:
-                self.keep(result)
+            is_it = self.calls == self.call
             self.calls += 1
+            replaced = self.handler(result) if is_it else None
+            return result if replaced is None else replaced
         return result
 
 
-def _hook(module: nn.Module, site: Site, keep: Callable[[Any], None]) -> Any:
-    """Hand what goes into or comes out of call number `site.call` of the module to `keep`.
+def _hook(module: nn.Module, site: Site, handler: Handler) -> Any:
+    """Hand what goes into or comes out of call number `site.call` of the module to `handler`.
 
     Calls by other threads, which may use the same module at the same time, do not count.
     """
     calls, thread = 0, threading.get_ident()
 
-    def counted(tree: Any) -> None:
+    def counted(tree: Any) -> Any:
         nonlocal calls
         if threading.get_ident() != thread:
-            return
-        if calls == site.call:
-            keep(tree)
+            return None
         calls += 1
+        return handler(tree) if calls == site.call + 1 else None
 
     if site.kind == "input":
         return module.register_forward_pre_hook(lambda _module, args: counted(args))

@@ -11,6 +11,7 @@ Nothing is left on the model: the hooks are PyTorch's global ones and go when th
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import sys
 from collections import Counter
@@ -188,6 +189,22 @@ def follow(tree: Any, path: Path) -> Any:
         is_field = dataclasses.is_dataclass(tree) and not isinstance(tree, Mapping)
         tree = getattr(tree, str(key)) if is_field else tree[key]
     return tree
+
+
+def replaced_at(tree: Any, path: Path, by: Any) -> Any:
+    """The tree with something else at `path`; what leads there is copied, not changed."""
+    if not path:
+        return by
+    key, *rest = path
+    branch = replaced_at(follow(tree, (key,)), tuple(rest), by)
+    if isinstance(tree, tuple):
+        branches = [branch if at == key else old for at, old in enumerate(tree)]
+        return tree._make(branches) if hasattr(tree, "_make") else type(tree)(branches)
+    if dataclasses.is_dataclass(tree) and not isinstance(tree, Mapping):
+        return dataclasses.replace(tree, **{str(key): branch})  # type: ignore[type-var]
+    copied_tree = copy.copy(tree)
+    copied_tree[key] = branch
+    return copied_tree
 
 
 def run_eagerly() -> contextlib.AbstractContextManager[object]:

@@ -64,7 +64,10 @@ def test_a_broken_picture_is_named(
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (["--methods", "camm"], "method 'camm': expected one of cam, deconvnet, guided-backprop"),
+        (
+            ["--methods", "camm"],
+            "method 'camm': expected the name of a method, got an unknown one; did",
+        ),
         (["--methods", ","], "method ''"),
         (["--data", "mixed"], "compare: expected --data or pictures, got both"),
         (["--mosaics", "1"], "mosaics: expected confidently recognised pictures of four classes"),

@@ -27,6 +27,7 @@ from seewhy.errors import (
 )
 from seewhy.methods import (
     METHODS,
+    USUAL,
     cam,
     choose,
     deconvnet,
@@ -81,7 +82,8 @@ def test_a_picture_does_not_see_the_others_in_its_batch(name: str) -> None:
     maps = function(net, pictures(), CLASSES)
     each = [function(net, pictures()[i : i + 1], CLASSES[i : i + 1])[0] for i in range(3)]
     torch.testing.assert_close(maps, torch.stack(each))
-    assert not torch.allclose(maps[0], function(net, pictures(), CLASSES - CLASSES)[0])
+    is_same = torch.allclose(maps[0], function(net, pictures(), CLASSES - CLASSES)[0])
+    assert is_same == (name == "eigen-cam")  # the one that knows of no class
 
 
 def state_of(net: nn.Module) -> list[Any]:
@@ -357,8 +359,7 @@ WRONG: list[tuple[Any, type[SeewhyError], str]] = [
     (
         lambda: choose(["gradients"]),
         InputError,
-        "method 'gradients': expected one of cam, deconvnet, guided-backprop, gradient,"
-        " gradient-x-input, integrated-gradients, occlusion, got none of these; did you mean"
+        "method 'gradients': expected the name of a method, got an unknown one; did you mean"
         " gradient or gradient-x-input or integrated-gradients?",
     ),
 ]
@@ -389,7 +390,7 @@ def test_cam_without_a_head_says_why() -> None:
 
 
 def test_choosing() -> None:
-    assert list(choose()) == list(METHODS)
+    assert tuple(choose()) == USUAL
     assert list(choose(["occlusion", "cam"])) == ["occlusion", "cam"]
 
 

@@ -19,8 +19,9 @@ DEFAULT_OUT = Path("seewhy-compare")
 NAME, FIGURES = "comparison", (".png", ".pdf", ".svg")
 
 METHODS_HELP = (
-    "cam, deconvnet, guided-backprop, gradient, gradient-x-input, integrated-gradients, occlusion; "
-    "all of them by default."
+    "By default cam, deconvnet, guided-backprop, gradient, gradient-x-input, "
+    "integrated-gradients, occlusion. Also ablation-cam, eigen-cam, finer-cam, grad-cam, "
+    "grad-cam++, hirescam, layer-cam, score-cam, xgrad-cam."
 )
 
 HELP = """Compare CAM with other methods on the same pictures.

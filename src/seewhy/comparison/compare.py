@@ -73,7 +73,7 @@ def compare(
     Args:
         model: what `load_model` gives.
         pictures: a data set, one of its splits, or a list of pictures.
-        methods: names in `METHODS`; all of them if None. Those that the network does not allow
+        methods: names in `METHODS`; the usual ones if None. Those that the network does not allow
             are left out, with the reason.
         wish: how thorough to be.
         on_progress: told the share that is done, from 0 to 1.

@@ -12,27 +12,46 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from seewhy.errors import InputError
+from seewhy.methods.ablation_cam import ablation_cam
 from seewhy.methods.cam import cam
 from seewhy.methods.deconvnet import deconvnet
+from seewhy.methods.eigen_cam import eigen_cam
+from seewhy.methods.finer_cam import finer_cam
+from seewhy.methods.grad_cam import grad_cam
+from seewhy.methods.grad_cam_plusplus import grad_cam_plusplus
 from seewhy.methods.gradient import gradient, gradient_x_input
 from seewhy.methods.guided_backprop import guided_backprop
+from seewhy.methods.hirescam import hirescam
 from seewhy.methods.integrated_gradients import STEPS, integrated_gradients
+from seewhy.methods.layer_cam import layer_cam
 from seewhy.methods.method import MapFunction, Method
 from seewhy.methods.occlusion import PATCHES, occlusion
+from seewhy.methods.score_cam import score_cam
+from seewhy.methods.xgrad_cam import xgrad_cam
 from seewhy.wording import near_or
 
 __all__ = [
     "METHODS",
+    "USUAL",
     "MapFunction",
     "Method",
+    "ablation_cam",
     "cam",
     "choose",
     "deconvnet",
+    "eigen_cam",
+    "finer_cam",
+    "grad_cam",
+    "grad_cam_plusplus",
     "gradient",
     "gradient_x_input",
     "guided_backprop",
+    "hirescam",
     "integrated_gradients",
+    "layer_cam",
     "occlusion",
+    "score_cam",
+    "xgrad_cam",
 ]
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -86,23 +105,97 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             passes=f"{PATCHES + 1} F",
             unit="logits a patch",
         ),
+        "grad-cam": Method(
+            grad_cam,
+            summary="a layer's features, each channel weighed by its mean gradient; ReLU",
+            source="Selvaraju et al., ICCV 2017",
+            passes="F + B from the layer",
+            unit="logits a position where the head is linear",
+        ),
+        "grad-cam++": Method(
+            grad_cam_plusplus,
+            summary="the same, weighed by positive gradients, each place counting alike; ReLU",
+            source="Chattopadhyay et al., WACV 2018",
+            passes="F + B from the layer",
+            unit="arbitrary",
+        ),
+        "hirescam": Method(
+            hirescam,
+            summary="a layer's features times their gradient, position by position",
+            source="Draelos and Carin, 2020",
+            passes="F + B from the layer",
+            unit="logits a position",
+        ),
+        "xgrad-cam": Method(
+            xgrad_cam,
+            summary="channels weighed by their mean gradient where they are active",
+            source="Fu et al., BMVC 2020",
+            passes="F + B from the layer",
+            unit="logits a position",
+        ),
+        "layer-cam": Method(
+            layer_cam,
+            summary="a layer's features times the positive part of their gradient; ReLU",
+            source="Jiang et al., TIP 2021",
+            passes="F + B from the layer",
+            unit="logits a position",
+        ),
+        "finer-cam": Method(
+            finer_cam,
+            summary="Grad-CAM of the class less the classes most like it; ReLU",
+            source="Zhang et al., CVPR 2025",
+            passes="F + B from the layer",
+            unit="logits a position where the head is linear",
+        ),
+        "score-cam": Method(
+            score_cam,
+            summary="channels weighed by the logit of the picture behind each of them; ReLU",
+            source="Wang et al., CVPR workshops 2020",
+            passes="(K + 1) F, K channels",
+            unit="arbitrary",
+        ),
+        "ablation-cam": Method(
+            ablation_cam,
+            summary="channels weighed by what the logit loses without each of them; ReLU",
+            source="Desai and Ramaswamy, WACV 2020",
+            passes="some F + K times the rest after the layer",
+            unit="arbitrary",
+        ),
+        "eigen-cam": Method(
+            eigen_cam,
+            summary="where a layer's features are largest; the same for every class",
+            source="Muhammad and Yeasin, IJCNN 2020",
+            passes="F",
+            unit="features",
+        ),
     }
+)
+
+# What `compare` takes if nothing is named: one of each kind, in minutes.
+USUAL = (
+    "cam",
+    "deconvnet",
+    "guided-backprop",
+    "gradient",
+    "gradient-x-input",
+    "integrated-gradients",
+    "occlusion",
 )
 
 
 def choose(names: Iterable[str] | None = None) -> dict[str, Method]:
-    """The methods of these names, in this order; all of them if None.
+    """The methods of these names, in this order; the usual ones if None.
 
     Raises:
         InputError: there is no such method, or none was named.
     """
-    wanted = list(METHODS if names is None else names)
+    wanted = list(USUAL if names is None else names)
     for name in wanted or [""]:
         if name not in METHODS:
             raise InputError(
                 f"method '{name}'",
-                expected=f"one of {', '.join(METHODS)}",
-                got="none of these",
-                fix=near_or(name, METHODS, "choose from that list"),
+                expected="the name of a method",
+                got="an unknown one",
+                fix=near_or(name, METHODS, f"choose from {', '.join(METHODS)}"),
             )
     return {name: METHODS[name] for name in wanted}
