@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from seewhy.comparison import Comparison
     from seewhy.comparison.compare import compare
     from seewhy.datasets import Dataset, load_dataset
+    from seewhy.embeddings import Similarity, explain_similarity, explain_text
     from seewhy.explainer import explain
     from seewhy.explanation import Explanation
     from seewhy.figures.figure import Figure
@@ -77,6 +78,7 @@ __all__ = [
     "Preprocess",
     "Recipe",
     "SeewhyError",
+    "Similarity",
     "TrainingError",
     "WeightsError",
     "__version__",
@@ -85,6 +87,8 @@ __all__ = [
     "cost",
     "evaluate",
     "explain",
+    "explain_similarity",
+    "explain_text",
     "figure",
     "find_head",
     "load_dataset",
@@ -109,11 +113,14 @@ _MODULES = {
     "Head": "heads",
     "Preprocess": "preprocess",
     "Recipe": "training",
+    "Similarity": "embeddings",
     "attach": "attachment",
     "compare": "comparison",
     "cost": "models.cost",
     "evaluate": "training",
     "explain": "explainer",
+    "explain_similarity": "embeddings",
+    "explain_text": "embeddings",
     "figure": "figures.make",
     "find_head": "heads",
     "load_dataset": "datasets",

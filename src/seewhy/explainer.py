@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,17 @@ from seewhy.tasks import Task
 from seewhy.wording import complaint
 
 Classes = int | str | Sequence[int | str] | Tensor
+
+
+class Exact(Protocol):
+    """What is explained, and whether all of it adds up."""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every map adds up."""
+
+
+Result = TypeVar("Result", bound=Exact)
 
 
 @runtime_checkable
@@ -114,11 +125,11 @@ def explain(
         geometry=geometry,
     )
     if head is None:
-        result = _with_own_head(network, inputs, output, explained, strict=strict)
+        result = with_own_head(network, inputs, output, explained, strict=strict)
     else:
         result = explained(head)
     if strict:
-        _require_exact(result)
+        require_exact(result)
     return result
 
 
@@ -216,22 +227,31 @@ def _explained(
     network: nn.Module, inputs: Any, classes: Classes, head: Head, **options: Any
 ) -> Explanation:
     """One forward pass with the head, and what `explain_features` makes of it."""
-    try:
-        with torch.no_grad(), in_eval_mode(network), run_eagerly():
-            logits, features = heads.run(network, head, *heads.arguments(inputs))
-    except Exception as error:
-        raise _failed(network, error) from error
+    logits, features = seen(network, inputs, head)
     return explain_features(network, head, logits, features, classes, **options)
 
 
-def _with_own_head(
+def seen(network: nn.Module, inputs: Any, head: Head) -> tuple[Tensor, Tensor]:
+    """One forward pass: logits (B, C) and features (B, K, *S).
+
+    Raises:
+        ModelError: the model cannot run, or runs another way than through this head.
+    """
+    try:
+        with torch.no_grad(), in_eval_mode(network), run_eagerly():
+            return heads.run(network, head, *heads.arguments(inputs))
+    except Exception as error:
+        raise _failed(network, error) from error
+
+
+def with_own_head(
     network: nn.Module,
     inputs: Any,
     output: str | int | None,
-    explained: Callable[[Head], Explanation],
+    explained: Callable[[Head], Result],
     *,
     strict: bool,
-) -> Explanation:
+) -> Result:
     """Explain with the remembered head; one that no longer fits is found anew.
 
     The network may have been rebuilt since, or be run in another precision. Where no head fits
@@ -249,7 +269,7 @@ def _with_own_head(
         return result
 
 
-def _attempt(explained: Callable[[Head], Explanation], head: Head) -> Explanation | None:
+def _attempt(explained: Callable[[Head], Result], head: Head) -> Result | None:
     """What a head that may be out of date explains, or None if it does not fit at all."""
     try:
         return explained(head)
@@ -313,7 +333,13 @@ def _against_id(
     return against if against is None or against == "others" else class_id(against, names, count)
 
 
-def _require_exact(result: Explanation) -> None:
+def require_exact(result: Explanation) -> None:
+    """See that every map adds up.
+
+    Raises:
+        CertificateError: one does not.
+        ModelError: because the logits are not finite.
+    """
     if result.is_exact:
         return
     if not bool(torch.isfinite(result.logits).all()):

@@ -23,10 +23,10 @@ from seewhy.heads import Head
 from seewhy.heads.mixed import Mixed
 from seewhy.wording import near_or
 
-Task = Literal["single-label", "multi-label", "binary", "regression"]
+Task = Literal["single-label", "multi-label", "binary", "regression", "similarity"]
 
-# The tasks, with the functions that a model of this task may apply to its logits itself.
-_APPLIED: dict[str, tuple[str | None, ...]] = {
+# The tasks of models, with the functions that a model may apply to its logits itself.
+_APPLIED: dict[Task, tuple[str | None, ...]] = {
     "single-label": (None, "softmax", "log_softmax"),
     "multi-label": (None, "sigmoid"),
     "binary": (None, "sigmoid"),
@@ -68,7 +68,7 @@ def task_of(
 
 def probabilities(logits: Tensor, task: Task) -> Tensor:
     """The probability of each class, in the shape (B, C) of the logits; NaN where there is none."""
-    if task == "regression":
+    if task in ("regression", "similarity"):
         return torch.full_like(logits, float("nan"))
     return logits.softmax(1) if task == "single-label" else logits.sigmoid()
 
@@ -98,7 +98,7 @@ def outcomes(
 
 def no_and_yes(head: Head, logits: Float[Tensor, "batch one"]) -> tuple[Mixed, Tensor]:
     """One logit as two: that of "no", 0, is what speaks against "yes", 1."""
-    return Mixed(head, logits.new_tensor([[-1.0], [1.0]])), torch.cat([-logits, logits], 1)
+    return Mixed(head, logits.new_tensor([[[-1.0], [1.0]]])), torch.cat([-logits, logits], 1)
 
 
 def require_others(count: int, task: Task, against: int | str) -> None:
@@ -146,7 +146,7 @@ def _shown(count: int, activation: str | None, names: Sequence[str] | None) -> T
 
 
 def _named(wanted: str, count: int, activation: str | None) -> Task:
-    known: dict[str, Task] = {task: task for task in _APPLIED}  # type: ignore[misc]
+    known: dict[str, Task] = {task: task for task in _APPLIED}
     if wanted not in known:
         raise InputError(
             f"task '{wanted}'",
@@ -161,7 +161,7 @@ def _named(wanted: str, count: int, activation: str | None) -> Task:
             got=f"one with {count}",
             fix="leave task out: two logits are two classes",
         )
-    if activation not in _APPLIED[wanted]:
+    if activation not in _APPLIED[known[wanted]]:
         raise InputError(
             f"task '{wanted}'",
             expected="a model that returns what fits it",

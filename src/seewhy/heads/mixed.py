@@ -13,17 +13,19 @@ from seewhy.heads.head import Head
 
 @dataclass(frozen=True, eq=False)
 class Mixed:
-    """A head whose logits are `logits @ weights.T * factor` of another head's.
+    """A head whose logits are `factor * weights @ logits + offset` of another head's.
 
     Attributes:
         head: the other one, with D logits.
-        weights: the mixtures, the same for every picture, shape (C, D).
+        weights: the mixtures, for every picture or for each, shape (1, C, D) or (B, C, D).
         factor: one number for each picture, shape (B,), or None for 1.
+        offset: the same for every class.
     """
 
     head: Head
-    weights: Float[Tensor, "all_classes logits"]
+    weights: Float[Tensor, "#batch all_classes logits"]
     factor: Float[Tensor, " batch"] | None = None
+    offset: float = 0.0
 
     @property
     def kind(self) -> str:
@@ -40,10 +42,17 @@ class Mixed:
     ) -> tuple[evidence.Rows, evidence.PerClass]:
         """As `Head.rows`: those of classes, or of mixtures of all classes."""
         if classes is not None:
-            mixed = self.weights[classes]
+            mixed, times = _of_classes(self.weights, classes), self.weights.new_ones(())
         else:
             assert mixtures is not None, "either classes or mixtures"
-            mixed = mixtures @ self.weights
+            mixed, times = mixtures @ self.weights, mixtures.sum(2)
         if self.factor is not None:
             mixed = mixed * self.factor[:, None, None]
-        return self.head.rows(model, features, mixtures=mixed)
+        rows, bias = self.head.rows(model, features, mixtures=mixed)
+        return rows, bias + self.offset * times
+
+
+def _of_classes(weights: Tensor, classes: Tensor) -> Tensor:
+    """The mixtures of some classes of each picture, shape (B, k, D)."""
+    batch, width = len(classes), weights.shape[2]
+    return weights.expand(batch, -1, -1).gather(1, classes[..., None].expand(-1, -1, width))
