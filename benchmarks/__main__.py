@@ -16,10 +16,15 @@ from types import ModuleType
 
 import torch
 
-from benchmarks import cost, peers, training
+from benchmarks import cost, methods, peers, training
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-RACES: Mapping[str, ModuleType] = {"cost": cost, "peers": peers, "training": training}
+RACES: Mapping[str, ModuleType] = {
+    "cost": cost,
+    "peers": peers,
+    "methods": methods,
+    "training": training,
+}
 PACKAGES = ("torch", "torchvision", "torchcam", "grad-cam")
 
 
