@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import gc
 import math
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -323,6 +324,28 @@ def test_nothing_piles_up_from_batch_to_batch(name: str) -> None:
     before = alive()
     batches(20)
     assert alive() == before
+
+
+def test_ten_thousand_pictures_take_no_more_memory_than_a_thousand() -> None:
+    net, classes = Gap(), torch.arange(100) % 5
+
+    def batches(count: int) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        return (torch.randn(100, 3, 8, 8, generator=generator) for _ in range(count))
+
+    def run(count: int) -> int:
+        for images in batches(count):
+            hirescam(net, images, classes)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        run(2)
+        before = run(10)
+        assert run(100) - before < 10_000  # bytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_what_makes_no_sense_is_refused() -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 import seewhy
 from seewhy.errors import InputError, ModelError, SeewhyError
-from seewhy.methods import METHODS, grad_cam, hirescam
+from seewhy.methods import METHODS, eigen_cam, grad_cam, hirescam
 from seewhy.methods.layers import found
 
 IDS = torch.tensor([3, 0, 2])
@@ -81,11 +81,11 @@ def test_tokens_are_put_back_where_they_were() -> None:
     net.patches.bias.data.zero_()
     images = torch.zeros(1, 3, 16, 24)
     images[:, :, 4:8, 16:20] = 1.0
+    net.blocks[0].before.bias.data.zero_()
     for layers in ("patches", "blocks.0.before"):
-        maps = METHODS["eigen-cam"].function(net, images, torch.tensor([0]))
-        maps = seewhy.methods.eigen_cam(net, images, torch.tensor([0]), layers="patches")
-        assert divmod(int(maps[0].argmax()), 24)[0] in range(4, 8), layers
-        assert divmod(int(maps[0].argmax()), 24)[1] in range(16, 20), layers
+        maps = eigen_cam(net, images, torch.tensor([0]), layers=layers)
+        row, column = divmod(int(maps[0].abs().argmax()), 24)
+        assert (row // 4, column // 4) == (1, 4), layers
 
 
 @pytest.mark.parametrize("patches", ["convolution", "unfold"])
@@ -189,6 +189,13 @@ def test_a_network_that_was_rebuilt() -> None:
     rebuilt = Gap()
     rebuilt.relu, rebuilt.second = net.relu, net.second
     assert torch.equal(grad_cam(net, pictures(), IDS), grad_cam(rebuilt, pictures(), IDS))
+
+
+def test_a_network_that_is_wrapped() -> None:
+    wrapped = nn.DataParallel(Gap())
+    for layers in (None, "second"):
+        expected = grad_cam(Gap(), pictures(), IDS, layers=layers)
+        assert torch.equal(grad_cam(wrapped, pictures(), IDS, layers=layers), expected)
 
 
 def test_pictures_of_another_size() -> None:

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -419,6 +420,11 @@ def test_what_holds_no_logits() -> None:
     for output, got in (("text", "a str"), (torch.ones(3, 2), r"shape \(3, 2\)")):
         with pytest.raises(ModelError, match=rf"logits of shape \(B=2, C\), got {got}"):
             logits_of(output, 2)
+
+
+def test_the_docs_name_every_method() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
+    assert [name for name in METHODS if f"`{name}`" not in text] == []
 
 
 def test_the_table_is_complete() -> None:
