@@ -19,6 +19,8 @@ from seewhy.errors import (
     SeewhyError,
 )
 from seewhy.explanation import Explanation
+from seewhy.finer.views import How
+from seewhy.finer.wish import wish
 from seewhy.geometry import Geometry
 from seewhy.heads import Head
 from seewhy.heads.mixed import Mixed
@@ -70,6 +72,10 @@ def explain(
     preprocess: Preparer | None = None,
     class_names: Sequence[str] | None = None,
     strict: bool = True,
+    resolution: int = 1,
+    how: How = "auto",
+    flip: bool = False,
+    scales: Sequence[float] | None = None,
 ) -> Explanation:
     """Explain the decisions of a classifier: evidence maps that add up to its logits.
 
@@ -97,6 +103,13 @@ def explain(
             to such a one and a `Geometry`.
         class_names: for a bare module, the names of its classes, or of the output chosen.
         strict: raise if a map does not add up. Otherwise look at `Explanation.adds_up`.
+        resolution: 2 or 4 times as many cells along each side of the maps, from the same weights.
+        how: "dilate" splits the network's last strides, which must be exact; "shift" shows it
+            shifted pictures, which any network can be shown; "auto" dilates where it can.
+        flip: average with the mirrored pictures.
+        scales: average over pictures of these sizes, such as (0.8, 1.0, 1.25).
+            With any of these four the maps add up to the mean of several passes' logits, and
+            `Explanation.views` says which, what they cost and what the plain pass gives.
 
     Raises:
         HeadNotFound: the model has no head whose maps are exact.
@@ -115,7 +128,7 @@ def explain(
     network = heads.unwrap(model)
     inputs, geometry = prepare_batch(images, network, preprocess)
     explained = functools.partial(
-        _explained,
+        _one_pass_or_more(resolution, how, flip, scales),
         network,
         inputs,
         classes,
@@ -245,6 +258,19 @@ def seen(network: nn.Module, inputs: Any, head: Head) -> tuple[Tensor, Tensor]:
 
 
 def with_own_head(
+def _one_pass_or_more(
+    resolution: int, how: How, flip: bool, scales: Sequence[float] | None
+) -> Callable[..., Explanation]:
+    """What explains: one plain pass, or the mean over the views that are wished for."""
+    wanted = wish(resolution, how, flip, scales)
+    if wanted.is_plain:
+        return _explained
+    from seewhy.finer.average import explained
+
+    return functools.partial(explained, wanted)
+
+
+def _with_own_head(
     network: nn.Module,
     inputs: Any,
     output: str | int | None,

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from seewhy.errors import FileError
 from seewhy.evidence import total_evidence
 from seewhy.files import write_whole
+from seewhy.finer.views import Views
 from seewhy.geometry import Geometry
 from seewhy.results import quantity
 
@@ -50,6 +51,8 @@ class Explanation:
         class_names: the names of all C classes, if known.
         task: what the logits mean: "single-label", "multi-label", "binary", "regression" (then
             they are quantities in units of their own, and so are maps and bias), or "similarity".
+        views: what was averaged, if maps, bias and target are means over several passes. Logits
+            and probabilities are those of the plain pass all the same.
     """
 
     logits: Float[Tensor, "batch all_classes"]
@@ -65,6 +68,7 @@ class Explanation:
     geometry: tuple[Geometry | None, ...] = ()
     class_names: tuple[str, ...] | None = None
     task: str = "single-label"
+    views: Views | None = None
 
     def __repr__(self) -> str:
         best = [self._decision(index) for index in range(min(3, len(self)))]
@@ -183,6 +187,7 @@ class Explanation:
         from safetensors.torch import save
 
         tensors = {name: _packed(getattr(self, name)) for name in _TENSORS}
+        tensors |= {} if self.views is None else {_PLAIN: _packed(self.views.plain)}
         header = {
             "format": FORMAT,
             "version": VERSION,
@@ -192,6 +197,7 @@ class Explanation:
             "geometry": [g and g.to_json() for g in self.geometry],
             "class_names": self.class_names,
             "task": self.task,
+            "views": self.views and self.views.to_json(),
         }
         return write_whole(path, [save(tensors, {FORMAT: json.dumps(header)})])
 
@@ -219,6 +225,7 @@ class Explanation:
 
 
 _TENSORS = ("logits", "probabilities", "classes", "maps", "bias", "target", "certificate")
+_PLAIN = "plain"
 
 
 def _packed(tensor: Tensor) -> Tensor:
@@ -238,6 +245,8 @@ def _read_fields(path: str | Path) -> dict[str, Any]:
                 fix="update seewhy",
             )
         tensors = {name: file.get_tensor(name) for name in _TENSORS}
+        views = header.get("views")
+        views = views and Views.from_json(views, file.get_tensor(_PLAIN))
     names = header["class_names"]
     return {
         **tensors,
@@ -247,4 +256,5 @@ def _read_fields(path: str | Path) -> dict[str, Any]:
         "geometry": tuple(g and Geometry.from_json(g) for g in header["geometry"]),
         "class_names": None if names is None else tuple(names),
         "task": header.get("task", "single-label"),
+        "views": views,
     }

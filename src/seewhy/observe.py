@@ -14,6 +14,7 @@ import contextlib
 import copy
 import dataclasses
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -290,13 +291,14 @@ class _FunctionSites(TorchFunctionMode):
 
 @contextlib.contextmanager
 def _module_sites(model: nn.Module, trace: Trace) -> Iterator[None]:
-    """Note the values that go into and come out of each of the model's modules."""
+    """Note the values that go into and come out of each of the model's modules, in this thread."""
+    thread = threading.get_ident()
     names = {module: name for name, module in model.named_modules()}
     calls: Counter[str] = Counter()
 
     def note(kind: Literal["input", "output"], module: nn.Module, tree: Any) -> None:
         name = names.get(module)
-        if name is None:
+        if name is None or threading.get_ident() != thread:
             return
         for path, tensor in find_tensors(tree):
             trace.sites.append((Site(kind, name, calls[name], path), trace.number(tensor)))
