@@ -257,7 +257,6 @@ def seen(network: nn.Module, inputs: Any, head: Head) -> tuple[Tensor, Tensor]:
         raise _failed(network, error) from error
 
 
-def with_own_head(
 def _one_pass_or_more(
     resolution: int, how: How, flip: bool, scales: Sequence[float] | None
 ) -> Callable[..., Explanation]:
@@ -270,7 +269,7 @@ def _one_pass_or_more(
     return functools.partial(explained, wanted)
 
 
-def _with_own_head(
+def with_own_head(
     network: nn.Module,
     inputs: Any,
     output: str | int | None,
