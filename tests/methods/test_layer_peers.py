@@ -15,6 +15,8 @@ from tests.peers import register_torchvision_schemas
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import seewhy
+from seewhy.comparison.look import Eye
 from seewhy.methods import (
     ablation_cam,
     eigen_cam,
@@ -248,3 +250,18 @@ def test_beside_captum(layer: str) -> None:
     products = attr.LayerGradientXActivation(model, module).attribute(images, CLASSES).detach()
     ours = hirescam(net(), images, CLASSES, layers=layer)
     torch.testing.assert_close(ours, in_picture(products.sum(1), (12, 12)))
+
+
+def test_a_trained_net_on_photographs() -> None:
+    """The layer that is found without asking, named to pytorch-grad-cam."""
+    register_torchvision_schemas()
+    peer = pytest.importorskip("pytorch_grad_cam", reason="needs the bench extra: grad-cam")
+    pytest.importorskip("foolbox", reason="needs the demo extra: foolbox")
+    from seewhy.figures.samples import samples
+
+    classifier = seewhy.load_model("resnet20-cifar10")
+    photographs = Eye(classifier, samples(10))
+    images, model = torch.stack([photographs.load(row) for row in range(4)]), classifier.module
+    with peer.HiResCAM(model, [model.get_submodule("layer3")]) as cam:
+        theirs = torch.from_numpy(cam(input_tensor=images, targets=None))
+    require_alike(hirescam(model, images, model(images).argmax(1), relu=True), theirs)

@@ -48,7 +48,7 @@ def ablation_cam(
         ModelError: the model cannot be run, or the layer has no maps.
 
     Source:
-        Desai and Ramaswamy, Ablation-CAM, WACV 2020, equations 3 and 4.
+        Desai and Ramaswamy, Ablation-CAM, WACV 2020, section 3.
     """
     rule = functools.partial(_weighed, images, classes)
     return from_features(rule, model, images, classes, layers=layers, fuse=fuse, relu=relu)

@@ -40,7 +40,7 @@ def grad_cam_plusplus(
         ModelError: the model cannot be run or differentiated, or the layer has no maps.
 
     Source:
-        Chattopadhyay et al., Grad-CAM++, WACV 2018, equations 5, 7 and 19.
+        Chattopadhyay et al., Grad-CAM++, WACV 2018, section 3, equations 7 and 19.
     """
     return from_gradients(weighed, model, images, classes, layers=layers, fuse=fuse, relu=relu)
 

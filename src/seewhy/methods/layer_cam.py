@@ -37,7 +37,7 @@ def layer_cam(
         ModelError: the model cannot be run or differentiated, or the layer has no maps.
 
     Source:
-        Jiang et al., LayerCAM, IEEE Transactions on Image Processing 2021, equations 5 to 7.
+        Jiang et al., LayerCAM, IEEE Transactions on Image Processing 2021, section III.
     """
     return from_gradients(weighed, model, images, classes, layers=layers, fuse=fuse, relu=relu)
 

@@ -43,7 +43,7 @@ def score_cam(
         ModelError: the model cannot be run, or the layer has no maps.
 
     Source:
-        Wang et al., Score-CAM, CVPR workshops 2020, equations 7 to 10 and algorithm 1.
+        Wang et al., Score-CAM, CVPR workshops 2020, section 3 and algorithm 1.
     """
     rule = functools.partial(_weighed, images, classes)
     return from_features(rule, model, images, classes, layers=layers, fuse=fuse, relu=relu)

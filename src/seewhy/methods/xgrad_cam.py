@@ -37,7 +37,7 @@ def xgrad_cam(
         ModelError: the model cannot be run or differentiated, or the layer has no maps.
 
     Source:
-        Fu et al., Axiom-based Grad-CAM, BMVC 2020, equations 1 and 8.
+        Fu et al., Axiom-based Grad-CAM, BMVC 2020, section 3.
     """
     return from_gradients(weighed, model, images, classes, layers=layers, fuse=fuse, relu=relu)
 
