@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from tests.methods.nets_of_relus import ReluNet, separate
+from tests.methods.tiny_vit import TinyVit
 from tests.nets import Bare
 from tests.oracles import methods as oracle
 from torch import Tensor, nn
@@ -63,6 +64,15 @@ def pictures(count: int = 3, side: int = 8) -> Tensor:
     return torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(1))
 
 
+OF_TRANSFORMERS = ("attention-relevance", "attention-rollout", "legrad")
+BLIND_TO_CLASSES = ("eigen-cam", "attention-rollout")
+
+
+def net_for(name: str) -> nn.Module:
+    """A network that the method of this name is for."""
+    return TinyVit() if name in OF_TRANSFORMERS else Gap()
+
+
 def needs_captum(name: str) -> None:
     if name == "integrated-gradients":
         pytest.importorskip("captum")
@@ -72,19 +82,19 @@ def needs_captum(name: str) -> None:
 def test_maps_have_the_pictures_size(name: str) -> None:
     needs_captum(name)
     images = torch.randn(2, 3, 8, 12)
-    maps = METHODS[name].function(Gap().double(), images.double(), torch.tensor([1, 3]))
+    maps = METHODS[name].function(net_for(name).double(), images.double(), torch.tensor([1, 3]))
     assert (maps.shape, maps.dtype, maps.requires_grad) == ((2, 8, 12), torch.float32, False)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_picture_does_not_see_the_others_in_its_batch(name: str) -> None:
     needs_captum(name)
-    function, net = METHODS[name].function, Gap()
+    function, net = METHODS[name].function, net_for(name)
     maps = function(net, pictures(), CLASSES)
     each = [function(net, pictures()[i : i + 1], CLASSES[i : i + 1])[0] for i in range(3)]
     torch.testing.assert_close(maps, torch.stack(each))
     is_same = torch.allclose(maps[0], function(net, pictures(), CLASSES - CLASSES)[0])
-    assert is_same == (name == "eigen-cam")  # the one that knows of no class
+    assert is_same == (name in BLIND_TO_CLASSES)
 
 
 def state_of(net: nn.Module) -> list[Any]:
@@ -109,18 +119,19 @@ def assert_same(before: list[Any], after: list[Any]) -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_the_model_is_left_as_it_was(name: str, training: bool) -> None:
     needs_captum(name)
-    net = Gap().train(training)
-    net.norm.eval()
-    net.fc.weight.requires_grad_(False)
-    net.first.weight.grad = torch.ones_like(net.first.weight)
+    net = net_for(name).train(training)
+    net.get_submodule("norm").eval()
+    net.get_parameter("fc.weight").requires_grad_(False)
+    first = net.get_parameter("first.weight")
+    first.grad = torch.ones_like(first)
     images = pictures()
     kept, before = images.clone(), state_of(net)
-    first = METHODS[name].function(net, images, CLASSES)
+    found = METHODS[name].function(net, images, CLASSES)
     assert_same(before, state_of(net))
     assert torch.equal(images, kept)
     assert not images.requires_grad
     assert images.grad is None
-    assert torch.equal(first, METHODS[name].function(net, images, CLASSES))
+    assert torch.equal(found, METHODS[name].function(net, images, CLASSES))
     with pytest.raises(SeewhyError):
         METHODS[name].function(net, images[:, :2], CLASSES)
     assert_same(before, state_of(net))
@@ -150,7 +161,7 @@ SURROUNDINGS: dict[str, Callable[[], AbstractContextManager[object]]] = {
 @pytest.mark.parametrize("name", METHODS)
 def test_it_works_wherever_it_is_called(name: str, surroundings: str) -> None:
     needs_captum(name)
-    net = Gap().eval().requires_grad_(surroundings != "no_grad")
+    net = net_for(name).eval().requires_grad_(surroundings != "no_grad")
     expected = METHODS[name].function(net, pictures(), CLASSES)
     with SURROUNDINGS[surroundings]():
         net(pictures())  # autocast remembers weights from here

@@ -21,7 +21,8 @@ NAME, FIGURES = "comparison", (".png", ".pdf", ".svg")
 METHODS_HELP = (
     "By default cam, deconvnet, guided-backprop, gradient, gradient-x-input, "
     "integrated-gradients, occlusion. Also ablation-cam, eigen-cam, finer-cam, grad-cam, "
-    "grad-cam++, hirescam, layer-cam, score-cam, xgrad-cam."
+    "grad-cam++, hirescam, layer-cam, score-cam, xgrad-cam; fullgrad, smoothgrad, "
+    "smoothgrad-squared, vargrad; of transformers attention-relevance, attention-rollout, legrad."
 )
 
 HELP = """Compare CAM with other methods on the same pictures.

@@ -13,10 +13,13 @@ from types import MappingProxyType
 
 from seewhy.errors import InputError
 from seewhy.methods.ablation_cam import ablation_cam
+from seewhy.methods.attention_relevance import attention_relevance
+from seewhy.methods.attention_rollout import attention_rollout
 from seewhy.methods.cam import cam
 from seewhy.methods.deconvnet import deconvnet
 from seewhy.methods.eigen_cam import eigen_cam
 from seewhy.methods.finer_cam import finer_cam
+from seewhy.methods.fullgrad import FullGradients, full_gradients, fullgrad
 from seewhy.methods.grad_cam import grad_cam
 from seewhy.methods.grad_cam_plusplus import grad_cam_plusplus
 from seewhy.methods.gradient import gradient, gradient_x_input
@@ -24,23 +27,30 @@ from seewhy.methods.guided_backprop import guided_backprop
 from seewhy.methods.hirescam import hirescam
 from seewhy.methods.integrated_gradients import STEPS, integrated_gradients
 from seewhy.methods.layer_cam import layer_cam
+from seewhy.methods.legrad import legrad
 from seewhy.methods.method import MapFunction, Method
 from seewhy.methods.occlusion import PATCHES, occlusion
 from seewhy.methods.score_cam import score_cam
+from seewhy.methods.smoothgrad import SAMPLES, smoothgrad, smoothgrad_squared, vargrad
 from seewhy.methods.xgrad_cam import xgrad_cam
 from seewhy.wording import near_or
 
 __all__ = [
     "METHODS",
     "USUAL",
+    "FullGradients",
     "MapFunction",
     "Method",
     "ablation_cam",
+    "attention_relevance",
+    "attention_rollout",
     "cam",
     "choose",
     "deconvnet",
     "eigen_cam",
     "finer_cam",
+    "full_gradients",
+    "fullgrad",
     "grad_cam",
     "grad_cam_plusplus",
     "gradient",
@@ -49,8 +59,12 @@ __all__ = [
     "hirescam",
     "integrated_gradients",
     "layer_cam",
+    "legrad",
     "occlusion",
     "score_cam",
+    "smoothgrad",
+    "smoothgrad_squared",
+    "vargrad",
     "xgrad_cam",
 ]
 
@@ -167,6 +181,55 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             source="Muhammad and Yeasin, IJCNN 2020",
             passes="F",
             unit="features",
+        ),
+        "smoothgrad": Method(
+            smoothgrad,
+            summary="the mean gradient of noisy copies of the picture",
+            source="Smilkov et al., 2017",
+            passes=f"{SAMPLES} (F + B)",
+            unit="logits per unit of input",
+        ),
+        "smoothgrad-squared": Method(
+            smoothgrad_squared,
+            summary="the mean squared gradient of noisy copies of the picture",
+            source="Hooker et al., NeurIPS 2019",
+            passes=f"{SAMPLES} (F + B)",
+            unit="arbitrary",
+        ),
+        "vargrad": Method(
+            vargrad,
+            summary="the variance of the gradient over noisy copies of the picture",
+            source="Adebayo et al., ICLR workshop 2018",
+            passes=f"{SAMPLES} (F + B)",
+            unit="arbitrary",
+        ),
+        "fullgrad": Method(
+            fullgrad,
+            summary="the gradient times the pixels and times the biases of all layers, rescaled",
+            source="Srinivas and Fleuret, NeurIPS 2019",
+            passes="F + B",
+            unit="arbitrary",
+        ),
+        "attention-rollout": Method(
+            attention_rollout,
+            summary="whom the token that is read attended to; the same for every class",
+            source="Abnar and Zuidema, ACL 2020",
+            passes="F",
+            unit="share of what is read",
+        ),
+        "attention-relevance": Method(
+            attention_relevance,
+            summary="attention times its gradient, rolled out through all layers",
+            source="Chefer et al., ICCV 2021",
+            passes="F + B to the first attention",
+            unit="arbitrary",
+        ),
+        "legrad": Method(
+            legrad,
+            summary="how the logit would rise with more attention, layer by layer",
+            source="Bousselham et al., ICCV 2025",
+            passes="F + B to the first attention",
+            unit="logits per attention",
         ),
     }
 )

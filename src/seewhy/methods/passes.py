@@ -27,9 +27,17 @@ def class_logits(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
         ClassError: the model has no such class.
         ModelError: it returns no logits.
     """
-    every = logits_of(model(images), len(images))
-    require_classes(classes, every.shape[1])
-    return every.gather(1, classes.to(every.device)[:, None])[:, 0]
+    return of_classes(logits_of(model(images), len(images)), classes)
+
+
+def of_classes(logits: Tensor, classes: Tensor) -> Tensor:
+    """The logit of one class for each picture, (B,), from all of them (B, C).
+
+    Raises:
+        ClassError: there is no such class.
+    """
+    require_classes(classes, logits.shape[1])
+    return logits.gather(1, classes.to(logits.device)[:, None])[:, 0]
 
 
 def require_classes(classes: Tensor, count: int) -> None:
