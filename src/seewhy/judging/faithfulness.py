@@ -1,0 +1,214 @@
+"""`faithfulness`: several methods and all metrics on the same pictures, beside the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seewhy.comparison.look import Eye, Seen
+from seewhy.errors import InputError, ModelError, SeewhyError
+from seewhy.explainer import explain
+from seewhy.explanation import Explanation
+from seewhy.figures.source import source_of
+from seewhy.judging.result import Faithfulness, MeanCurve
+from seewhy.methods import METHODS, Method
+from seewhy.methods import choose as choose_methods
+from seewhy.methods.passes import at_once
+from seewhy.metrics.baselines import BASELINES
+from seewhy.metrics.faithfulness.completeness import Completeness, completeness
+from seewhy.metrics.faithfulness.removal import STEPS, Curve
+from seewhy.metrics.faithfulness.table import Metric, Settings
+from seewhy.metrics.faithfulness.table import choose as choose_metrics
+from seewhy.metrics.scores import Scores, joined
+from seewhy.models import Classifier
+
+PICTURES = 100
+USUAL = ("cam", "gradient", "gradient-x-input", "guided-backprop", "deconvnet")
+
+Progress = Callable[[float], object]
+
+
+def faithfulness(
+    model: Classifier,
+    pictures: Any,
+    methods: Iterable[str] | None = None,
+    *,
+    metrics: Iterable[str] | None = None,
+    count: int = PICTURES,
+    steps: int = STEPS,
+    seed: int = 0,
+    on_progress: Progress = lambda _share: None,
+) -> Faithfulness:
+    """Ask whether the evidence in maps is real: change pictures where it lies, and ask again.
+
+    The class explained is the one that the model predicts. Pictures are taken at random where there
+    are more than `count`. A random map, a Gaussian in the middle and an edge detector are judged
+    beside the methods, always.
+
+    Args:
+        model: what `load_model` gives.
+        pictures: a data set, one of its splits, or a list of pictures.
+        methods: names in `METHODS`; a few that cost one forward and one backward pass if None.
+            Those that the network does not allow are left out, with the reason.
+        metrics: names in `seewhy.metrics.faithfulness.METRICS`; all of them if None.
+        count: how many pictures, at most.
+        steps: of deletion and insertion.
+        seed: of what is chosen at random.
+        on_progress: told the share that is done, from 0 to 1.
+
+    Raises:
+        InputError: no such method or metric, or a number that makes no sense.
+        DataError: no picture can be read.
+        ModelError: none of the methods can be used on this network.
+
+    Source:
+        Each metric names its own, see `seewhy.metrics.faithfulness`.
+    """
+    for name, value in (("count", count), ("steps", steps)):
+        if value < 1:
+            raise InputError(name, expected="1 or more", got=str(value), fix="pass a larger number")
+    settings, measures = Settings(steps=steps, seed=seed), choose_metrics(metrics)
+    source = source_of(pictures).fitted_to(model.name, model.class_names, model.num_classes)
+    eye = Eye(model, source)
+    court = _Court(eye, chosen_methods(methods), measures, settings)
+    subjects = _subjects(eye, count, seed)
+    batches = list(_chunks(subjects, at_once(model.example(1))))
+    for number, batch in enumerate(batches, 1):
+        court.judge(*_loaded(eye, batch))
+        on_progress(number / len(batches))
+    return Faithfulness(
+        model=model.name,
+        what=source.what,
+        scores=court.scores(),
+        baselines=tuple(BASELINES),
+        curves=court.curves(),
+        completeness=_completeness(eye, batches),
+        refused=court.refused,
+        settings=settings,
+        skipped=tuple(eye.skipped),
+    )
+
+
+def chosen_methods(names: Iterable[str] | None) -> dict[str, Method]:
+    """The methods of these names, the usual ones if None, and after them all baselines.
+
+    Raises:
+        InputError: there is no such method, or none was named.
+    """
+    wanted = [name for name in USUAL if name in METHODS] if names is None else list(names)
+    others = [name for name in wanted if name not in BASELINES]
+    return {**(choose_methods(others) if others or not wanted else {}), **BASELINES}
+
+
+def _subjects(eye: Eye, count: int, seed: int) -> list[Seen]:
+    """The pictures to judge on, with the model's predictions."""
+    rows = np.random.default_rng(seed).permutation(len(eye.source)).tolist()
+    if len(rows) <= count:
+        rows.sort()
+    seen = list(islice(eye.look(iter(rows)), count))
+    eye.require_any(seen)
+    return seen
+
+
+def _chunks(seen: Sequence[Seen], size: int) -> Iterator[Sequence[Seen]]:
+    for start in range(0, len(seen), size):
+        yield seen[start : start + size]
+
+
+def _loaded(eye: Eye, batch: Sequence[Seen]) -> tuple[Tensor, Tensor]:
+    images = torch.stack([eye.load(each.row) for each in batch])
+    return images, torch.tensor([each.classes[0] for each in batch], device=images.device)
+
+
+def _completeness(eye: Eye, batches: Sequence[Sequence[Seen]]) -> Completeness | None:
+    """How well the maps of `explain` add up; None where it gives none."""
+
+    def explanations() -> Iterator[Explanation]:
+        for batch in batches:
+            images, classes = _loaded(eye, batch)
+            yield explain(eye.model.module, images, classes[:, None])
+
+    try:
+        return completeness(explanations())
+    except SeewhyError:
+        return None
+
+
+class _Court:
+    """Methods that are judged, batch after batch.
+
+    Args:
+        eye: the model and the pictures.
+        methods: by name, the baselines among them.
+        metrics: by name.
+        settings: of these.
+    """
+
+    def __init__(
+        self,
+        eye: Eye,
+        methods: Mapping[str, Method],
+        metrics: Mapping[str, Metric],
+        settings: Settings,
+    ) -> None:
+        self.eye, self.methods, self.metrics = eye, dict(methods), metrics
+        self.settings = settings
+        self.refused: dict[str, str] = {}
+        self._scores: dict[tuple[str, str], list[Scores]] = {}
+        self._curves: dict[str, dict[str, list[Curve]]] = {}
+
+    def judge(self, images: Tensor, classes: Tensor) -> None:
+        """Make the maps of one batch, and measure them."""
+        for name, method in list(self.methods.items()):
+            maps = self._maps(name, method, images, classes)
+            if maps is not None:
+                for metric in self.metrics:
+                    self._measure(name, metric, images, classes, maps)
+
+    def _maps(self, name: str, method: Method, images: Tensor, classes: Tensor) -> Tensor | None:
+        """A method's maps; None, and the method is out, if the network does not allow it.
+
+        Raises:
+            ModelError: no method is left but the baselines.
+        """
+        try:
+            return method.function(self.eye.model.module, images, classes)
+        except ModelError as problem:
+            self.refused[name] = str(problem)
+            del self.methods[name]
+            if self.methods.keys() <= BASELINES.keys():
+                raise
+            return None
+
+    def _measure(
+        self, name: str, metric: str, images: Tensor, classes: Tensor, maps: Tensor
+    ) -> None:
+        module = self.eye.model.module
+        found = self.metrics[metric].measure(self.settings, module, images, classes, maps)
+        self._scores.setdefault((name, metric), []).append(found.scores)
+        for curve, drawn in found.curves.items():
+            self._curves.setdefault(curve, {}).setdefault(name, []).append(drawn)
+
+    def scores(self) -> dict[str, dict[str, Scores]]:
+        """Of each method, for each metric."""
+        return {
+            name: {metric: joined(self._scores[name, metric]) for metric in self.metrics}
+            for name in self.methods
+        }
+
+    def curves(self) -> dict[str, dict[str, MeanCurve]]:
+        """The mean curves, by name, of each method."""
+        return {
+            curve: {name: _mean(parts) for name, parts in each.items()}
+            for curve, each in self._curves.items()
+        }
+
+
+def _mean(parts: Sequence[Curve]) -> MeanCurve:
+    every = np.concatenate([part.probabilities for part in parts])
+    return MeanCurve(parts[0].shares, every.mean(0))
