@@ -102,7 +102,7 @@ class Returning(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         given = self.inner(x)
         features = given.maps if isinstance(given, Answer) else given[self.inner.key]
-        logits: Tensor = self.fc(F.relu(features, inplace=True).square().mean((2, 3)))
+        logits: Tensor = self.fc(F.relu(features).square().mean((2, 3)))
         return logits
 
 
@@ -110,19 +110,42 @@ class Wrapped(nn.Module):
     def __init__(self, kind: str) -> None:
         super().__init__()
         self.kind = kind
-        self.conv = nn.Conv2d(3, 6, 3)
+        self.conv = nn.Conv2d(3, 12, 3)
 
     @property
     def key(self) -> Any:
         return "maps" if self.kind == "dict" else 0
 
     def forward(self, x: Tensor) -> Any:
-        maps = self.conv(x)
+        maps, _ = self.conv(x).chunk(2, 1)
         if self.kind == "dict":
             return {"maps": maps}
         if self.kind == "dataclass":
             return Answer(maps, "more")
         return [maps, None] if self.kind == "list" else (maps, maps.mean())
+
+
+class Twice(nn.Module):
+    """A layer whose output its block also pools: what the block returns of it is not used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = Pooling()
+        self.fc = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.block(x)["pooled"])
+        return logits
+
+
+class Pooling(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        maps = self.conv(x)
+        return {"maps": maps, "pooled": maps.square().mean((2, 3))}
 
 
 class Beside(nn.Module):

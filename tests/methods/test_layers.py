@@ -6,7 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from tests.methods.nets_of_layers import Beside, ClassToken, Returning, Smooth, TwoLayers, seeded
+from tests.methods.nets_of_layers import (
+    Beside,
+    ClassToken,
+    Returning,
+    Smooth,
+    Twice,
+    TwoLayers,
+    seeded,
+)
 from tests.methods.nets_of_relus import ReluNet
 from tests.methods.test_map_methods import Gap, pictures
 from tests.nets import Attending, Net
@@ -139,6 +147,13 @@ def test_a_layer_that_returns_more_than_a_tensor(kind: str) -> None:
     net = seeded(Returning(kind))
     expected = hirescam(net, pictures(), IDS, layers="inner.conv")
     torch.testing.assert_close(hirescam(net, pictures(), IDS, layers="inner"), expected)
+    assert expected.abs().max() > 0
+
+
+def test_what_a_layer_returns_counts_wherever_it_is_used() -> None:
+    net = seeded(Twice())
+    expected = hirescam(net, pictures(), IDS, layers="block.conv")
+    assert torch.equal(hirescam(net, pictures(), IDS, layers="block"), expected)
     assert expected.abs().max() > 0
 
 

@@ -28,17 +28,17 @@ class Watched:
         self.channels: Channels = channels_before(trace, len(trace.tensors))
 
     def layer(self, name: str) -> Layer:
-        """The layer of this name, as it was called last.
+        """What the module of this name returned when it was called last, wherever it is used.
 
         Raises:
             ModelError: it was not called, or what it gave has no positions.
         """
         given = [(site, n) for site, n in self.trace.sites if _is_output(site, name)]
         last = [(site, n) for site, n in given if site.call == given[-1][0].call]
-        for site, number in last:
+        for _, number in last:
             layout = self.layout(number)
             if layout is not None:
-                return Layer(name, site, layout)
+                return Layer(name, self.maker(number), layout)
         shapes = first_few(f"a tensor of shape {self.trace.shape(n)}" for _, n in last)
         raise ModelError(
             f"layer '{name}'",
