@@ -172,7 +172,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             ablation_cam,
             summary="channels weighed by what the logit loses without each of them; ReLU",
             source="Desai and Ramaswamy, WACV 2020",
-            passes="some F + K times the rest after the layer",
+            passes="F + K times the rest",
             unit="arbitrary",
         ),
         "eigen-cam": Method(

@@ -19,7 +19,6 @@ from seewhy.methods.passes import require_classes, undisturbed
 Maps = Float[Tensor, "batch height width"]
 Fuse = Literal["mean", "max", "sum"]
 GradientRule = Callable[[Features, Features], Maps]
-FeatureRule = Callable[[Features], Maps]
 
 
 def from_gradients(
