@@ -144,3 +144,35 @@ def choe_iou(one: Box, other: Box) -> float:
     """Both ends count."""
     a, b = ([*each[:2], each[2] + 1, each[3] + 1] for each in (one, other))
     return iou_of_pixels(a, b)
+
+
+def share_in_boxes(map_: Matrix, truth: Sequence[Box]) -> float:
+    """Positive evidence in pixels whose centre is in a box, over all of it."""
+    inside = everywhere = 0.0
+    for y, row in enumerate(map_):
+        for x, value in enumerate(row):
+            here = any(a <= x + 0.5 < c and b <= y + 0.5 < d for a, b, c, d in truth)
+            everywhere += max(value, 0)
+            inside += max(value, 0) * here
+    return inside / everywhere if everywhere else 0.0
+
+
+def pixel_average_precision(
+    maps: Sequence[Matrix], masks: Sequence[Sequence[Sequence[int]]], thresholds: Sequence[float]
+) -> float:
+    """From the highest threshold to the lowest: precision times what recall has gained."""
+    pixels: list[tuple[float, int]] = []
+    for map_, mask in zip(maps, masks, strict=True):
+        values = [value for row in map_ for value in row]
+        low, span = min(values), max(values) - min(values)
+        truth = [value for row in mask for value in row]
+        scores = [(value - low) / span if span else 0.0 for value in values]
+        pixels += [pair for pair in zip(scores, truth, strict=True) if pair[1] != 255]
+    total = sum(truth for _, truth in pixels)
+    area = recall = 0.0
+    for threshold in sorted({*thresholds, 1.0}, reverse=True):
+        taken = [truth for score, truth in pixels if score >= threshold]
+        if taken:
+            precision, before, recall = sum(taken) / len(taken), recall, sum(taken) / total
+            area += precision * (recall - before)
+    return area

@@ -97,17 +97,42 @@ def box_overlaps(
         InputError: there are not as many truths as maps, or none; a map is no finite matrix;
             boxes that are none, or none within the picture; or an option has no meaning.
     """
-    frames = _frames(frame, len(maps))
-    _check(len(maps), truths, thresholds)
     found_by = _CONVENTIONS[checked_choice("convention", convention, Convention)]
     checked_choice("components", components, Which)
+    _check_thresholds(thresholds)
     rows, cut = [], 0
-    for index, (map_, truth, picture) in enumerate(zip(maps, truths, frames, strict=True)):
-        boxes, beyond = within(truth, picture, f"picture {index}")
-        scaled = boxes * np.tile(np.divide(size, picture), 2)
-        rows.append(found_by(upsample(checked_map(map_), size), scaled, thresholds, components))
+    for map_, (boxes, beyond) in zip(maps, paired(len(maps), truths, frame, size), strict=True):
+        rows.append(found_by(upsample(checked_map(map_), size), boxes, thresholds, components))
         cut += beyond
     return Overlaps(np.stack(rows), np.asarray(thresholds), components, convention, cut)
+
+
+def paired(
+    count: int, truths: Sequence[ArrayLike], frame: Size | Sequence[Size], size: Size
+) -> list[tuple[Boxes, int]]:
+    """The true boxes of each picture in pixels of `size`, and how many had to be cut.
+
+    Args:
+        count: how many maps there are.
+        truths: see `box_overlaps`.
+        frame: see `box_overlaps`.
+        size: see `box_overlaps`.
+
+    Raises:
+        InputError: see `box_overlaps`.
+    """
+    if not count or count != len(truths):
+        raise InputError(
+            "truths",
+            expected="true boxes for each of at least one map",
+            got=f"{len(truths)} for {count} maps",
+            fix="pass one array (m, 4) for each map",
+        )
+    pairs = []
+    for index, (truth, picture) in enumerate(zip(truths, _frames(frame, count), strict=True)):
+        boxes, cut = within(truth, picture, f"picture {index}")
+        pairs.append((boxes * np.tile(np.divide(size, picture), 2), cut))
+    return pairs
 
 
 def within(truth: ArrayLike, frame: Size, name: str = "boxes") -> tuple[Boxes, int]:
@@ -186,14 +211,7 @@ def _frames(frame: Size | Sequence[Size], count: int) -> list[Size]:
     return frames
 
 
-def _check(count: int, truths: Sequence[ArrayLike], thresholds: Thresholds) -> None:
-    if not count or count != len(truths):
-        raise InputError(
-            "truths",
-            expected="true boxes for each of at least one map",
-            got=f"{len(truths)} for {count} maps",
-            fix="pass one array (m, 4) for each map",
-        )
+def _check_thresholds(thresholds: Thresholds) -> None:
     if not len(thresholds) or not bool(np.all((thresholds >= 0) & (thresholds < 1))):
         raise InputError(
             "thresholds",
