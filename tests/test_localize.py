@@ -69,6 +69,7 @@ def test_upsampled_first() -> None:
 def test_points_by_hand() -> None:
     assert localize.peak(MAP) == (4.5, 2.5)
     assert localize.peak(np.array([[1.0, 7.0, 7.0]])) == (1.5, 0.5)
+    assert localize.peak(np.array([[1.0, 7.0, 7.0]]), size=(300, 50)) == (150, 25)
     assert localize.centre_of_mass(np.array([[3.0, -9.0], [0.0, 1.0]])) == (0.75, 0.75)
 
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from seewhy.models.gap_account import GapAccount
     from seewhy.models.to_gap import GapNet, to_gap
     from seewhy.preprocess import Preprocess
+    from seewhy.regions import Region, locate
     from seewhy.training import Recipe, train
     from seewhy.training.evaluate import evaluate
 
@@ -77,6 +78,7 @@ __all__ = [
     "ModelError",
     "Preprocess",
     "Recipe",
+    "Region",
     "SeewhyError",
     "Similarity",
     "TrainingError",
@@ -93,6 +95,7 @@ __all__ = [
     "find_head",
     "load_dataset",
     "load_model",
+    "locate",
     "save_model",
     "to_gap",
     "train",
@@ -113,6 +116,7 @@ _MODULES = {
     "Head": "heads",
     "Preprocess": "preprocess",
     "Recipe": "training",
+    "Region": "regions",
     "Similarity": "embeddings",
     "attach": "attachment",
     "compare": "comparison",
@@ -125,6 +129,7 @@ _MODULES = {
     "find_head": "heads",
     "load_dataset": "datasets",
     "load_model": "models",
+    "locate": "regions",
     "save_model": "models.folder",
     "to_gap": "models.to_gap",
     "train": "training",

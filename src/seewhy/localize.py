@@ -230,20 +230,24 @@ def _turn(inside: Mask, place: tuple[int, int], heading: tuple[int, int]) -> tup
 
 
 def peak(map_: Map, *, size: Size | None = None) -> tuple[float, float] | None:
-    """The centre (x, y) of the strongest pixel; None where nothing is positive.
+    """The centre (x, y) of the strongest cell; None where nothing is positive.
 
-    Of several equal ones it is the first, row by row.
+    Of several equal ones it is the first, row by row. Upsampling first would not move it, but at
+    the border, where it would leave a plateau without a centre.
 
     Args:
         map_: evidence, (H, W).
-        size: (width, height) to bring the map to first.
+        size: the (width, height) that the map covers, and that the point is measured in; its own
+            if not given.
 
     Raises:
         InputError: the map is no finite matrix.
     """
-    map_ = _sized(map_, size)
+    height, width = checked_map(map_).shape
+    across, down = (1.0, 1.0) if size is None else (size[0] / width, size[1] / height)
     row, column = np.unravel_index(int(map_.argmax()), map_.shape)
-    return (float(column) + 0.5, float(row) + 0.5) if map_.max() > 0 else None
+    is_there = float(map_.max()) > 0
+    return ((float(column) + 0.5) * across, (float(row) + 0.5) * down) if is_there else None
 
 
 def centre_of_mass(map_: Map, *, size: Size | None = None) -> tuple[float, float] | None:

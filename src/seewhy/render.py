@@ -19,7 +19,7 @@ from PIL import ImageDraw, ImageFont
 from PIL.Image import Image, Resampling
 
 from seewhy.errors import InputError
-from seewhy.geometry import Geometry, Size
+from seewhy.geometry import Box, Geometry, Size
 from seewhy.results import decimals, deviation, percent, rounded, unit, whole
 
 if TYPE_CHECKING:
@@ -190,6 +190,47 @@ def colour_bar(
     return bar
 
 
+def outlined(image: Image, evidence: ClassEvidence) -> Image:
+    """Draw the boxes of a class's regions, the first with its name, the others numbered.
+
+    A white line with a dark one on either side: it is seen on every picture and every colour.
+
+    Args:
+        image: the picture, of any size; the original with a map on it, say.
+        evidence: the class; without regions the picture stays as it is.
+    """
+    if not evidence.regions:
+        return image
+    drawn = image.copy()
+    thickness = max(1, round(max(image.size) / 400))
+    for number, region in reversed(list(enumerate(evidence.regions, 1))):
+        box = region.box_on(image.size)
+        name = evidence.name if number == 1 else str(number)
+        _outline(ImageDraw.Draw(drawn), box, thickness)
+        _label(drawn, name, box, thickness)
+    return drawn
+
+
+def _outline(draw: ImageDraw.ImageDraw, box: Box, thickness: int) -> None:
+    x0, y0, x1, y1 = (round(side) for side in box)
+    for inset, colour in ((0, _INK), (thickness, _PAPER), (2 * thickness, _INK)):
+        if x1 - x0 > 2 * inset and y1 - y0 > 2 * inset:
+            corners = (x0 + inset, y0 + inset, x1 - 1 - inset, y1 - 1 - inset)
+            draw.rectangle(corners, outline=colour, width=thickness)
+
+
+def _label(image: Image, name: str, box: Box, thickness: int) -> None:
+    """A name on a dark ground, above the box; within it where there is no room above."""
+    font = _font(11 * max(1, round(max(image.size) / 640)), bold=True)
+    left, top = max(0, round(box[0])), round(box[1])
+    name = _elide(name, font, image.width - left - 4 * thickness)
+    width, height = round(font.getlength(name)) + 6, round(1.5 * font.size)
+    draw = ImageDraw.Draw(image)
+    y = top - height if top >= height else top
+    draw.rectangle((left, y, left + width - 1, y + height - 1), fill=_INK)
+    draw.text((left + 3, y + height / 2), name, fill=_PAPER, font=font, anchor="lm")
+
+
 def equation(evidence: ClassEvidence, against: str | None = None) -> str:
     """How the logit adds up, in words: "logit 9.31 = evidence 9.52 + bias -0.21"."""
     numbers = (evidence.logit, evidence.evidence, evidence.bias)
@@ -227,6 +268,7 @@ def plate(
     """
     scale = _own_limit(evidence.map) if limit is None else limit
     drawn = overlay(picture.image, evidence.map, picture.geometry, style=style, limit=scale)
+    drawn = outlined(drawn, evidence)
     width = max(_CELL, drawn.width)
     zoom = max(1, round(width / 512))
     account = _account(evidence, picture.against, scale, style=style, width=width, zoom=zoom)
@@ -286,6 +328,7 @@ def _row(
     cells = [_arrange([_centred(small.image), _text(_about(picture))], down=True, gap=6)]
     for entry, scale in entries:
         drawn = overlay(small.image, entry.map, small.geometry, style=style, limit=scale)
+        drawn = outlined(drawn, entry)
         account = _account(entry, picture.against, scale, style=style)
         cells.append(_arrange([_centred(drawn), *account], down=True, gap=6))
     return _arrange(cells, down=False, gap=_GAP)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from seewhy.images import Geometry
+    from seewhy.regions import Region
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class ClassEvidence:
         map: raw, signed evidence in logits on the feature grid, shape (height, width), float32.
         quantity: what the model gives there: a "logit", or an "output" or "similarity" that is
             none; then `logit`, `evidence`, `bias` and `map` are in its units.
+        regions: where on the original picture that lies; None where nobody looked for it.
     """
 
     id: int
@@ -43,9 +45,12 @@ class ClassEvidence:
     certificate: float
     map: NDArray[np.float32]
     quantity: str = "logit"
+    regions: tuple[Region, ...] | None = None
 
     def to_json(self) -> dict[str, object]:
         """All but the map, for a JSON document."""
+        found = self.regions
+        boxes = {} if found is None else {"boxes": [region.to_json() for region in found]}
         return {
             "id": self.id,
             "name": self.name,
@@ -54,6 +59,7 @@ class ClassEvidence:
             "evidence": finite(self.evidence),
             "bias": finite(self.bias),
             "certificate": finite(self.certificate),
+            **boxes,
         }
 
 

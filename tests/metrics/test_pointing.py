@@ -45,6 +45,8 @@ def test_pointing_by_hand() -> None:
     assert hits([0, 0, 1, 1], [3, 2, 7, 6])
     assert not hits([4, 2, 7, 6])
     assert hits([4, 2, 7, 6], tolerance=0.5)  # half a pixel to the right
+    coarse = pointing_hits([np.eye(7)[:2, :2]], [[[0, 0, 3, 3]]], **WHERE)
+    assert coarse.tolist() == [True]  # the centre of the first cell of four: (1.75, 1.5)
     assert hits([6.5, 6 - 0.5, 7, 6], tolerance=4.25)  # 3 right, 3 down: sqrt(18) = 4.243
     assert not hits([6.5, 6 - 0.5, 7, 6], tolerance=4.24)
 
@@ -87,7 +89,8 @@ def test_pixel_precision_by_hand() -> None:
     map_, mask = np.array([[2.0, 1.0], [1.0, 0.0]]), np.array([[1, 0], [1, 0]])
     # at 1: precision 1, recall 1/2; at 0.5: precision 2/3, recall 1
     assert pixel_average_precision([map_], [mask]).value == pytest.approx(1 / 2 + 2 / 3 / 2)
-    assert pixel_average_precision([map_], [np.array([[1, 255], [1, 0]])]).value == 1
+    ignoring = np.array([[1, 255], [1, 0]])
+    assert pixel_average_precision([map_], [ignoring]).value == 1
     assert pixel_average_precision([np.ones((2, 2))], [mask]).value == 0.5  # the object's share
 
 
@@ -97,7 +100,7 @@ def test_pixel_precision_against_loops(cases: Any) -> None:
     maps, masks = zip(*cases, strict=True)
     thresholds = [0.0, 0.2, 0.55, 0.9]
     found = pixel_average_precision(maps, masks, thresholds=np.array(thresholds))
-    plain = [[each.tolist() for each in many] for many in (maps, masks)]
+    plain = [map_.tolist() for map_ in maps], [mask.tolist() for mask in masks]
     assert found.value == pytest.approx(oracle.pixel_average_precision(*plain, thresholds))
 
 

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar, overload
@@ -21,6 +21,7 @@ from seewhy.explainer import explain
 from seewhy.explanation import Explanation
 from seewhy.geometry import Geometry
 from seewhy.models import Classifier
+from seewhy.regions import Search
 from seewhy.results import ClassEvidence, PictureEvidence, Prediction, quantity
 from seewhy.tasks import Task
 
@@ -41,6 +42,7 @@ class Question:
         batch_size: how many pictures go through the network together.
         output: which of the model's outputs, if it has several.
         task: what that output means.
+        search: how boxes are looked for, if they are.
     """
 
     model: Classifier
@@ -49,6 +51,7 @@ class Question:
     batch_size: int
     output: str | None = None
     task: Task = "single-label"
+    search: Search | None = None
 
     @property
     def against_name(self) -> str | None:
@@ -223,7 +226,11 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
             each.path,
             each.name,
             each.geometry,
-            result.class_evidence(index) if has_all else _positive(result, index),
+            _located(
+                result.class_evidence(index) if has_all else _positive(result, index),
+                each.geometry,
+                question.search,
+            ),
             result.prediction(index),
             result.against_name,
             is_exact,
@@ -231,6 +238,14 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
         )
         for index, (each, is_exact) in enumerate(zip(batch, exact, strict=True))
     ]
+
+
+def _located(
+    entries: tuple[ClassEvidence, ...], geometry: Geometry, search: Search | None
+) -> tuple[ClassEvidence, ...]:
+    if search is None:
+        return entries
+    return tuple(replace(each, regions=search.regions(each.map, geometry)) for each in entries)
 
 
 def _positive(result: Explanation, index: int) -> tuple[ClassEvidence, ...]:

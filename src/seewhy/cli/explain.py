@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seewhy.cli import boxes as box_options
 from seewhy.cli import options
 from seewhy.errors import InputError
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from seewhy.cli.answers import Question
     from seewhy.heads import Head
     from seewhy.models import Classifier
+    from seewhy.regions import Search
 
 DEFAULT_FOLDER = Path("seewhy-out")
 BATCH = {"cpu": 16}  # larger ones gain nothing on a CPU
@@ -36,6 +38,7 @@ seewhy explain photos/ --out maps          overlays and contact sheets
 seewhy explain cat.jpg --classes "tabby,lynx" --against "Egyptian cat"
 seewhy explain 'scans/**/*.png' --model nets.py:make --weights best.pth
 seewhy explain photos/ --json > answers.json
+seewhy explain photos/ --boxes --out maps --coco boxes.json
 
 Each line says how the logit comes about: the evidence lies in the picture,
 the bias does not, and both add up to the logit but for rounding.
@@ -79,6 +82,11 @@ def explain(
         typer.Option(metavar="WHOSE", help="picture, or all: one scale for every picture."),
     ] = "picture",
     as_json: options.AsJson = False,
+    boxes: box_options.Boxes = False,
+    box_threshold: box_options.BoxThreshold = None,
+    all_boxes: box_options.AllBoxes = False,
+    coco: box_options.Coco = None,
+    voc: box_options.Voc = None,
     size: options.Size = None,
     mean: options.Mean = None,
     std: options.Std = None,
@@ -100,6 +108,11 @@ def explain(
     paths = images.find_pictures(pictures)
     folder = out or (DEFAULT_FOLDER if html else None)
     drawn = Output(files.writable_folder(folder), style, labels(paths), scale) if folder else None
+    search = box_options.search(
+        boxes=boxes, threshold=box_threshold, every=all_boxes, files=(coco, voc)
+    )
+    export = box_options.Export(coco, voc, labels(paths))
+    export.check()
     network = options.load(
         model,
         weights=weights,
@@ -122,11 +135,13 @@ def explain(
         draws=bool(folder),
         output=output,
         task=task,
+        search=search,
     )
     wish = Wish(
         output=drawn,
         title="What the model looked at" if html else None,
         as_json=as_json,
+        export=export,
         top=1 if classes is None and question.task != "regression" else None,
     )
     code, written = run(question, paths, wish)
@@ -144,6 +159,7 @@ def ask(
     draws: bool = True,
     output: str | None = None,
     task: str | None = None,
+    search: Search | None = None,
 ) -> Question:
     """Put the question together, so that a bad one fails before the first picture is read.
 
@@ -158,7 +174,7 @@ def ask(
     from seewhy.heads import cached_head
 
     head = cached_head(model.module, model.example(), output)
-    if draws:
+    if draws or search:
         _check_grid(model, head)
     meant = tasks.task_of(task, head.num_classes, head.activation, model.class_names)
     names, count = tasks.outcomes(meant, head.num_classes, model.class_names)
@@ -169,6 +185,7 @@ def ask(
         batch_size=batch_size or BATCH.get(model.device.type, BATCH_ELSEWHERE),
         output=output,
         task=meant,
+        search=search,
     )
 
 
@@ -197,5 +214,5 @@ def _check_grid(model: Classifier, head: Head) -> None:
             f"model {model.name}",
             expected="feature maps with height and width, to draw over pictures",
             got=f"a grid of {' x '.join(map(str, head.grid))}",
-            fix="leave out --out and --html",
+            fix="leave out --out, --html and boxes",
         )

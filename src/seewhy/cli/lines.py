@@ -69,17 +69,32 @@ def _name(answer: Answer, entry: ClassEvidence) -> str:
     return f"{entry.name} over {answer.against}" if over else entry.name
 
 
+def _found(entry: ClassEvidence) -> str:
+    """Return the boxes in whole pixels, left, top, right, bottom; nothing if none were wanted."""
+    if entry.regions is None:
+        return ""
+    boxes = [" ".join(f"{side:.0f}" for side in region.box) for region in entry.regions]
+    return (
+        f"{_GAP}{'box' if len(boxes) == 1 else 'boxes'} {', '.join(boxes)}"
+        if boxes
+        else (f"{_GAP}no box")
+    )
+
+
 def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
     numbers = (f"{value:z.{digits}f}" for value in rounded(*_numbers(entry), digits))
+    check = (
+        deviation(entry.certificate)
+        if answer.is_exact
+        else f"DOES NOT ADD UP: off by {entry.certificate:.0e}"
+    )
     return (
         plain(answer.name),
         plain(_name(answer, entry)),
         percent(entry.probability),
         whole(answer.against, entry.quantity),
         *numbers,
-        deviation(entry.certificate)
-        if answer.is_exact
-        else f"DOES NOT ADD UP: off by {entry.certificate:.0e}",
+        check + _found(entry),
     )
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from seewhy.cli.answers import Answer, Question, answer, while_they_last
+from seewhy.cli.boxes import Export
 from seewhy.cli.failures import FAILED, INTERRUPTED, OK
 from seewhy.cli.lines import Lines, document
 from seewhy.cli.output import Output
@@ -26,6 +27,7 @@ class Wish:
         title: of the report, or None for no report.
         as_json: a JSON document instead of lines.
         top: how many classes of a picture get a line; None for all.
+        export: the files that boxes go to.
         also: more entries for the JSON document.
     """
 
@@ -33,6 +35,7 @@ class Wish:
     title: str | None = None
     as_json: bool = False
     top: int | None = None
+    export: Export | None = None
     also: Mapping[str, object] = field(default_factory=dict)
 
 
@@ -46,6 +49,7 @@ def run(question: Question, paths: Sequence[Path], wish: Wish) -> tuple[int, lis
     try:
         _ask(question, paths, wish, done)
         written = _conclude(question, wish, done)
+        written += wish.export.write(done) if wish.export else []
     except KeyboardInterrupt:
         written = []
     if wish.as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Float64
@@ -27,7 +27,7 @@ def pointing_hits(
     size: Size = SIZE,
     tolerance: float = 0.0,
 ) -> Bool[NDArray[np.bool_], " n"]:
-    """Whether each map's strongest pixel lies in a true box, or close to it.
+    """Whether the centre of each map's strongest cell lies in a true box, or close to it.
 
     A map without positive evidence points nowhere, and misses.
 
@@ -36,7 +36,7 @@ def pointing_hits(
         truths: see `box_overlaps`.
         frame: see `box_overlaps`.
         size: see `box_overlaps`.
-        tolerance: how far from the box the pixel's centre may lie, in pixels of `size`: 0, or 15
+        tolerance: how far from the box it may lie, in pixels of `size`: 0, or 15
             as in the paper.
 
     Raises:
@@ -49,8 +49,11 @@ def pointing_hits(
     if not tolerance >= 0:
         fix = "pass 0, or 15 as in the paper"
         raise InputError("tolerance", expected="pixels from 0", got=str(tolerance), fix=fix)
-    sized = _sized(maps, truths, frame, size)
-    return np.array([_hits(peak(map_), boxes, tolerance) for map_, boxes in sized])
+    truth = paired(len(maps), truths, frame, size)
+    points = [peak(map_, size=size) for map_ in maps]
+    return np.array(
+        [_hits(point, boxes, tolerance) for point, (boxes, _) in zip(points, truth, strict=True)]
+    )
 
 
 def pointing_game(
@@ -62,7 +65,7 @@ def pointing_game(
     tolerance: float = 0.0,
     seed: int = 0,
 ) -> Estimate:
-    """The pointing game: how often the strongest pixel lies in a true box; see `pointing_hits`."""
+    """The pointing game: how often the strongest cell lies in a true box; see `pointing_hits`."""
     hits = pointing_hits(maps, truths, frame=frame, size=size, tolerance=tolerance)
     return Estimate.of_mean(hits, seed=seed)
 
@@ -92,8 +95,8 @@ def energy_in_boxes(
         Wang et al., Score-CAM, CVPR Workshops 2020, section 4.3 (energy-based pointing game).
     """
     shares = []
-    for map_, boxes in _sized(maps, truths, frame, size):
-        positive = np.maximum(map_.astype(np.float64), 0)
+    for map_, (boxes, _) in zip(maps, paired(len(maps), truths, frame, size), strict=True):
+        positive = np.maximum(upsample(checked_map(map_), size).astype(np.float64), 0)
         total = float(positive.sum())
         shares.append(float(positive[inside(boxes, size)].sum()) / total if total else 0.0)
     return np.array(shares)
@@ -123,13 +126,6 @@ def inside(boxes: Boxes, size: Size) -> Mask:
     columns, rows = (x >= left) & (x < right), (y >= top) & (y < bottom)
     covered: Mask = (rows[:, :, None] & columns[:, None, :]).any(0)
     return covered
-
-
-def _sized(
-    maps: Maps, truths: Sequence[ArrayLike], frame: Size | Sequence[Size], size: Size
-) -> Iterator[tuple[Map, Boxes]]:
-    for map_, (boxes, _) in zip(maps, paired(len(maps), truths, frame, size), strict=True):
-        yield upsample(checked_map(map_), size), boxes
 
 
 def _hits(point: tuple[float, float] | None, boxes: Boxes, tolerance: float) -> bool:
