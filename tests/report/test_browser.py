@@ -14,6 +14,7 @@ from tests.handmade import GRID, cat, class_evidence, hill
 
 from seewhy import render
 from seewhy.geometry import Geometry
+from seewhy.regions import Region
 from seewhy.report import write_report
 from seewhy.report.markup import number
 from seewhy.results import PictureEvidence, decimals
@@ -119,6 +120,31 @@ def assert_same_drawing(shown: NDArray[np.uint8], expected: NDArray[np.uint8]) -
 
 def own_limit(picture: PictureEvidence) -> float:
     return render.limit(entry.map for entry in picture.classes)
+
+
+def test_boxes_lie_where_they_are(show: Open) -> None:
+    """In half the picture's width, a quarter of its height; the largest with the class's name."""
+    picture = cat(names=("<b>cat</b>", "tabby", "lynx"))
+    width, height = picture.image.size
+    boxes = ((0.0, 0.0, width / 2, height / 4), (width / 2, height / 2, width, height))
+    found = tuple(Region(box, 1.0, 0.5, (), picture.image.size) for box in boxes)
+    first = replace(picture.classes[0], regions=found)
+    page = show([replace(picture, classes=(first, *picture.classes[1:]))])
+    labels = page.locator("#picture-0 .box")
+    expect(labels).to_have_text(["2", "<b>cat</b>"])
+    stage, box = (
+        page.locator(f"#picture-0 {part}").last.bounding_box() for part in (".stage", ".box")
+    )
+    assert stage is not None
+    assert box is not None
+    shares = [box["width"] / stage["width"], box["height"] / stage["height"]]
+    assert shares == pytest.approx([0.5, 0.25], abs=0.01)
+    row(page, "tabby").click()
+    expect(labels).to_have_count(0)
+    row(page, "cat").first.click()
+    expect(labels).to_have_count(2)
+    page.locator("#picture-0 select").select_option("1")
+    expect(labels).to_have_count(0)  # nobody looked for boxes of a difference
 
 
 def row(page: Page, name: str, picture: int = 0) -> Locator:

@@ -43,6 +43,7 @@ function createView(article) {
     rows,
     stage,
     canvas: article.querySelector(".map"),
+    boxes: article.querySelector(".boxes"),
     cellBox: article.querySelector(".cell"),
     scale: article.querySelector(".scale"),
     readout: article.querySelector(".readout"),
@@ -104,7 +105,32 @@ function draw(view) {
     drawMap(view, map);
     drawScale(view);
   }
+  drawBoxes(view);
   read(view, map);
+}
+
+/** The boxes of the class shown; of one class less another nobody looked for any. */
+function drawBoxes(view) {
+  const shown = view.preview === null ? chosen(view) : view.preview.index;
+  const entry = shown === null || view.against !== null ? {} : data(view).classes[shown];
+  const boxes = (entry.boxes ?? []).map(({ box }, place) =>
+    createBox(view, box, place === 0 ? entry.name : String(place + 1)));
+  view.boxes.replaceChildren(...boxes.reverse());  // the largest lies on top
+}
+
+function createBox(view, [x0, y0, x1, y1], name) {
+  const { original: [width, height] } = data(view).geometry;
+  const [box, label] = [document.createElement("div"), document.createElement("span")];
+  label.textContent = name;
+  box.className = "box";
+  box.append(label);
+  Object.assign(box.style, {
+    left: `${(100 * x0) / width}%`,
+    top: `${(100 * y0) / height}%`,
+    width: `${(100 * (x1 - x0)) / width}%`,
+    height: `${(100 * (y1 - y0)) / height}%`,
+  });
+  return box;
 }
 
 function drawMap(view, map) {
