@@ -27,14 +27,12 @@ def spot(row: int, column: int) -> Any:
 
 def red_counts() -> nn.Module:
     """One logit for red, one against it; the evidence is the picture's red, in cells of 8 x 8."""
-    net = nn.Sequential(
-        nn.AvgPool2d(8), nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2)
-    )
+    conv, linear = nn.Conv2d(3, 2, 1), nn.Linear(2, 2)
     with torch.no_grad():
-        net[1].weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1.0, 0]])[..., None, None])
-        net[1].bias.zero_()
-        net[4].weight.copy_(torch.tensor([[1.0, 0.5], [-1.0, 0.0]]))
-    return net
+        conv.weight.copy_(torch.tensor([[1.0, 0, 0], [0, 1.0, 0]])[..., None, None])
+        conv.bias = None
+        linear.weight.copy_(torch.tensor([[1.0, 0.5], [-1.0, 0.0]]))
+    return nn.Sequential(nn.AvgPool2d(8), conv, nn.AdaptiveAvgPool2d(1), nn.Flatten(), linear)
 
 
 def test_by_hand() -> None:

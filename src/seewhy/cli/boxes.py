@@ -16,10 +16,10 @@ from seewhy.errors import FileError, InputError
 if TYPE_CHECKING:
     from seewhy.box_files import Annotated
     from seewhy.cli.answers import Answer
+    from seewhy.localize import Unit, Which
     from seewhy.regions import Search
 
 _PANEL = "Boxes"
-UNIT = "logits"
 
 Boxes = Option[
     bool,
@@ -79,12 +79,11 @@ def search(
 
     if not (boxes or every or threshold is not None or any(files)):
         return None
-    which = "all" if every else "largest"
+    which: Which = "all" if every else "largest"
     if threshold is None:
         return Search(components=which)
-    is_absolute = threshold.strip().endswith(UNIT)
-    value = _number(threshold.strip().removesuffix(UNIT))
-    return Search(value, which, UNIT if is_absolute else "share")
+    unit: Unit = "logits" if threshold.strip().endswith("logits") else "share"
+    return Search(_number(threshold.strip().removesuffix("logits")), which, unit)
 
 
 def _number(text: str) -> float:
