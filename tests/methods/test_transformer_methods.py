@@ -19,8 +19,9 @@ from tests.peers import register_torchvision_schemas
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+import seewhy
 from seewhy.errors import ModelError
-from seewhy.methods import MapFunction, attention_relevance, attention_rollout, legrad
+from seewhy.methods import MapFunction, attention_relevance, attention_rollout, cam, legrad
 from seewhy.methods.attentions import SeeAttention
 from seewhy.methods.passes import undisturbed
 from seewhy.methods.relevance import walked_back
@@ -385,6 +386,19 @@ def test_what_is_read_is_told_apart() -> None:
     images = pictures(height=32, width=32)
     one, other = (attention_rollout(net, images, torch.tensor([1, 0, 1])) for net in (token, mean))
     assert not torch.allclose(one, other, rtol=1e-3)
+
+
+def test_token_evidence_where_patches_are_averaged() -> None:
+    """What `explain` gives: each patch's last token, times the class's weights."""
+    net = TinyVit(before=1, read="patches").eval()
+    found = seewhy.explain(net, pictures(), IDS[:, None])
+    with torch.no_grad():
+        tokens = net.norm(net.blocks(net.embedded(pictures())))[:, 1:]
+    expected = torch.einsum("bnd,bd->bn", tokens, net.fc.weight[IDS].detach())
+    torch.testing.assert_close(found.maps[:, 0], expected.unflatten(1, (2, 3)))
+    torch.testing.assert_close(found.bias[:, 0], net.fc.bias[IDS].detach())
+    assert bool(found.adds_up.all())
+    assert cam(net, pictures(), IDS).shape == (3, 8, 12)
 
 
 # --- what is refused ------------------------------------------------------------------------------
