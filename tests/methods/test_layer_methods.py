@@ -35,6 +35,8 @@ from seewhy.methods import (
     xgrad_cam,
 )
 from seewhy.methods.eigen_cam import projected
+from seewhy.methods.hirescam import product
+from seewhy.methods.xgrad_cam import weighed as xgrad_weighed
 
 # Of the picture [[1, 2], [3, 4]], [[0, 1], [2, 0]]; the logit is 8, with gradients as in TwoLayers.
 PICTURE = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [2.0, 0.0]]]])
@@ -200,17 +202,15 @@ def test_with_a_linear_head_it_is_the_evidence_over_the_positions(method: MapFun
 
 
 def test_what_adds_up_to_the_logit() -> None:
-    """XGrad-CAM adds up to what HiResCAM does: with a linear head the logit less its bias."""
-    net, images = seeded(Smooth()), torch.randn(2, 2, 6, 6)
-    for layer in ("features", "more"):
-        options = {"layers": layer, "relu": False}
-        small = [method(net, images, torch.tensor([1, 2]), **options) for method in SIGNED]
-        first, second = (maps.sum((1, 2)) for maps in small)
-        is_whole = layer == "features"  # 3 x 3 brought to 6 x 6 keeps its sum but for the factor
-        torch.testing.assert_close(first, second, rtol=1e-3 if is_whole else 0.5, atol=1e-4)
-
-
-SIGNED: tuple[Any, ...] = (hirescam, xgrad_cam)
+    """XGrad-CAM adds up to what HiResCAM does; after that layer this net is linear in pieces."""
+    features, grads = torch.rand(2, 3, 4, 5) + 0.1, torch.randn(2, 3, 4, 5)
+    total = product(features, grads).sum((1, 2))
+    torch.testing.assert_close(xgrad_weighed(features, grads).sum((1, 2)), total)
+    net, images, classes = Gap(), pictures(), torch.tensor([4, 0, 2])
+    net.second.bias.data.zero_()
+    found = hirescam(net, images, classes, layers="norm").sum((1, 2))  # of the picture's own size
+    logits = net.eval()(images).gather(1, classes[:, None])[:, 0]
+    torch.testing.assert_close(found, logits - net.fc.bias[classes])
 
 
 @pytest.mark.parametrize("name", OF_LAYERS)
