@@ -51,6 +51,8 @@ PUBLIC = {
     "load_dataset",
     "load_model",
     "locate",
+    "render_sequence",
+    "render_volume",
     "save_model",
     "to_gap",
     "train",
@@ -105,6 +107,7 @@ def test_what_is_drawn_and_stored_loads_no_torch() -> None:
     code = (
         "import sys, seewhy.results, seewhy.images, seewhy.render, seewhy.report, seewhy.geometry"
         ", seewhy.figures.draw, seewhy.figures.save, seewhy.datasets, seewhy.metrics.localisation"
+        ", seewhy.sequences, seewhy.volumes"
     )
     assert run(f"{code}\nprint('torch' in sys.modules)") == "False"
 

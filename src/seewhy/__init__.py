@@ -51,8 +51,10 @@ if TYPE_CHECKING:
     from seewhy.models.to_gap import GapNet, to_gap
     from seewhy.preprocess import Preprocess
     from seewhy.regions import Region, locate
+    from seewhy.sequences import render_sequence
     from seewhy.training import Recipe, train
     from seewhy.training.evaluate import evaluate
+    from seewhy.volumes import render_volume
 
 __all__ = [
     "Attached",
@@ -96,6 +98,8 @@ __all__ = [
     "load_dataset",
     "load_model",
     "locate",
+    "render_sequence",
+    "render_volume",
     "save_model",
     "to_gap",
     "train",
@@ -130,6 +134,8 @@ _MODULES = {
     "load_dataset": "datasets",
     "load_model": "models",
     "locate": "regions",
+    "render_sequence": "sequences",
+    "render_volume": "volumes",
     "save_model": "models.folder",
     "to_gap": "models.to_gap",
     "train": "training",

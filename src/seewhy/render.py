@@ -271,8 +271,8 @@ def plate(
     drawn = outlined(drawn, evidence)
     width = max(_CELL, drawn.width)
     zoom = max(1, round(width / 512))
-    account = _account(evidence, picture.against, scale, style=style, width=width, zoom=zoom)
-    return _arrange([drawn, *account], down=True, gap=6 * zoom)
+    below = legend(evidence, picture.against, scale, style=style, width=width, zoom=zoom)
+    return arrange([drawn, *below], down=True, gap=6 * zoom)
 
 
 def contact_sheet(
@@ -310,7 +310,7 @@ def contact_sheet(
         _row(picture, _with_limits(picture.classes[:top], share, scale), style)
         for picture in pictures
     ]
-    return _arrange(rows, down=True, gap=2 * _GAP, margin=_GAP)
+    return arrange(rows, down=True, gap=2 * _GAP, margin=_GAP)
 
 
 def _with_limits(
@@ -325,13 +325,13 @@ def _row(
     picture: PictureEvidence, entries: Sequence[tuple[ClassEvidence, float]], style: Style
 ) -> Image:
     small = fitted(picture, _CELL)
-    cells = [_arrange([_centred(small.image), _text(_about(picture))], down=True, gap=6)]
+    cells = [arrange([_centred(small.image), written(_about(picture))], down=True, gap=6)]
     for entry, scale in entries:
         drawn = overlay(small.image, entry.map, small.geometry, style=style, limit=scale)
         drawn = outlined(drawn, entry)
-        account = _account(entry, picture.against, scale, style=style)
-        cells.append(_arrange([_centred(drawn), *account], down=True, gap=6))
-    return _arrange(cells, down=False, gap=_GAP)
+        below = legend(entry, picture.against, scale, style=style)
+        cells.append(arrange([_centred(drawn), *below], down=True, gap=6))
+    return arrange(cells, down=False, gap=_GAP)
 
 
 def _about(picture: PictureEvidence) -> list[str]:
@@ -346,7 +346,7 @@ def _about(picture: PictureEvidence) -> list[str]:
     return [*lines, f"against {picture.against}"] if picture.against else lines
 
 
-def _account(
+def legend(
     entry: ClassEvidence,
     against: str | None,
     scale: float,
@@ -355,7 +355,16 @@ def _account(
     width: int = _CELL,
     zoom: int = 1,
 ) -> list[Image]:
-    """What stands below a map: the scale of its colours, then its class and sum in words."""
+    """What stands below a map: the scale of its colours, then its class and sum in words.
+
+    Args:
+        entry: whose map it is.
+        against: what it is measured against, if anything.
+        scale: the magnitude with the strongest colour.
+        style: see `colourise`.
+        width: in pixels.
+        zoom: how many times as high as on a contact sheet the bar and its letters are.
+    """
     total, terms = equation(entry, against).split(" = ")
     lines = [f"{entry.name}  {percent(entry.probability)}".rstrip(), f"{total} = {terms}"]
     if _font(11 * zoom).getlength(lines[1]) > width:
@@ -363,7 +372,7 @@ def _account(
     if style == "positive" and not (entry.map > 0).any():
         lines.append("no positive evidence")
     bar = colour_bar(scale, style=style, width=width, zoom=zoom, quantity=entry.quantity)
-    return [bar, _text(lines, width=width, zoom=zoom)]
+    return [bar, written(lines, width=width, zoom=zoom)]
 
 
 def _fit(image: Image, longest: int) -> Image:
@@ -384,7 +393,7 @@ def _centred(image: Image) -> Image:
     return canvas
 
 
-def _text(lines: Sequence[str], *, width: int = _CELL, zoom: int = 1) -> Image:
+def written(lines: Sequence[str], *, width: int = _CELL, zoom: int = 1) -> Image:
     """Lines of text, the first one bold, each cut to the width."""
     height = _LINE * zoom
     canvas = PIL.Image.new("RGB", (width, height * len(lines)), _PAPER)
@@ -409,7 +418,7 @@ def _cut(line: str, kept: int) -> str:
     return f"{line[: kept - tail]}…{line[len(line) - tail :]}"
 
 
-def _arrange(images: Sequence[Image], *, down: bool, gap: int, margin: int = 0) -> Image:
+def arrange(images: Sequence[Image], *, down: bool, gap: int, margin: int = 0) -> Image:
     """Images one below the other, or side by side, on white."""
     axis = int(down)
     along = sum(image.size[axis] for image in images) + gap * (len(images) - 1) + 2 * margin
