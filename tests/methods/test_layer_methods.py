@@ -14,10 +14,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.methods.nets_of_layers import CLASSES, Smooth, TwoLayers, seeded
+from tests.methods.nets_of_layers import CLASSES, ClassToken, Smooth, TwoLayers, seeded
 from tests.methods.test_map_methods import Gap, pictures
 from tests.oracles import cams as oracle
-from torch import Tensor
+from torch import Tensor, nn
 
 import seewhy
 from seewhy.errors import InputError, ModelError
@@ -207,7 +207,7 @@ def test_what_adds_up_to_the_logit() -> None:
     total = product(features, grads).sum((1, 2))
     torch.testing.assert_close(xgrad_weighed(features, grads).sum((1, 2)), total)
     net, images, classes = Gap(), pictures(), torch.tensor([4, 0, 2])
-    net.second.bias.data.zero_()
+    nn.init.zeros_(net.second.get_parameter("bias"))
     found = hirescam(net, images, classes, layers="norm").sum((1, 2))  # of the picture's own size
     logits = net.eval()(images).gather(1, classes[:, None])[:, 0]
     torch.testing.assert_close(found, logits - net.fc.bias[classes])
@@ -263,6 +263,38 @@ def test_ablation_reruns_only_the_rest() -> None:
     found = ablation_cam(net, images, torch.tensor([0, 1]))
     assert rows == {"first": 2 + 2 + 2, "second": 2 + 2 * 2 + 2 * 8}
     torch.testing.assert_close(found, ablation_cam(Held(), images, torch.tensor([0, 1])))
+
+
+def test_ablating_tokens() -> None:
+    """Of the picture's tokens only: those that stand beside them stay."""
+    net, images = seeded(ClassToken(), std=1.0), torch.randn(1, 3, 16, 16)
+    layer = net.blocks[1].before
+    features = layer_output(net, images)[0, 1:].T.reshape(-1, 4, 4)
+
+    def score(changed: oracle.Array) -> float:
+        def replace(_module: Any, _given: Any, out: Tensor) -> Tensor:
+            tokens = torch.from_numpy(changed).reshape(len(changed), -1).T[None]
+            return torch.cat([out[:, :1], tokens.float()], 1)
+
+        hook = layer.register_forward_hook(replace)
+        with torch.no_grad():
+            found = float(net(images)[0, 2])
+        hook.remove()
+        return found
+
+    expected = oracle.enlarged(oracle.ablation_cam(score, features.double().numpy()), 16, 16)
+    found = ablation_cam(net, images, torch.tensor([2]), layers="blocks.1.before", relu=False)
+    np.testing.assert_allclose(found[0].numpy(), expected, atol=1e-4, rtol=1e-3)
+    assert np.abs(expected).max() > 1e-2
+
+
+def layer_output(net: ClassToken, images: Tensor) -> Tensor:
+    kept: list[Tensor] = []
+    layer: Any = net.blocks[1]
+    hook = layer.before.register_forward_hook(lambda _m, _i, out: kept.append(out.detach()))
+    net(images)
+    hook.remove()
+    return kept[0]
 
 
 class Held(Gap):
