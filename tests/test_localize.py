@@ -119,6 +119,21 @@ def test_back_on_the_original() -> None:
     assert localize.to_original([[10, 0, 30, 20]], padded).shape == (0, 4)  # all in the border
 
 
+def test_a_mask_of_the_original() -> None:
+    """Its left half was seen, mirrored; the map's two cells are 4 and 1."""
+    geometry = Geometry.identity((8, 2)).crop((0, 0, 4, 2)).flip()
+    map_ = np.array([[4.0, 1.0]])  # on the original 1 lies left of 4
+    assert localize.mask_on_original(map_, geometry, 0.0).tolist() == [[True] * 4 + [False] * 4] * 2
+    # bilinear over four columns: 1, 1.75, 3.25, 4
+    assert (
+        localize.mask_on_original(map_, geometry, 0.5)[0].tolist()
+        == [False] * 2 + [True] * 2 + [False] * 4
+    )
+    above = localize.mask_on_original(map_, geometry, 3.5, unit="logits")
+    assert above[1].nonzero()[0].tolist() == [3]
+    assert not localize.mask_on_original(-map_, geometry).any()
+
+
 @pytest.mark.parametrize(
     ("map_", "got"),
     [

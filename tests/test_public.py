@@ -107,7 +107,8 @@ def test_what_is_drawn_and_stored_loads_no_torch() -> None:
     code = (
         "import sys, seewhy.results, seewhy.images, seewhy.render, seewhy.report, seewhy.geometry"
         ", seewhy.figures.draw, seewhy.figures.save, seewhy.datasets, seewhy.metrics.localisation"
-        ", seewhy.sequences, seewhy.volumes"
+        ", seewhy.sequences, seewhy.volumes, seewhy.localize, seewhy.regions, seewhy.box_files"
+        ", seewhy.metrics.boxes, seewhy.metrics.box_accuracy, seewhy.metrics.pixels"
     )
     assert run(f"{code}\nprint('torch' in sys.modules)") == "False"
 

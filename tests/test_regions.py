@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
 import seewhy
 from seewhy.errors import InputError
 from seewhy.geometry import Geometry
+from seewhy.preprocess import Preprocess
 from seewhy.regions import Region, Search
 
 SIDES = st.integers(8, 60)
@@ -95,6 +98,28 @@ def test_of_an_explanation() -> None:
     assert isinstance(both[0], Region)
     ((by_logits, _),) = seewhy.locate(result, 0.6 * float(result.maps.max()), unit="logits")
     assert [region.box for region in by_logits] == [(17, 9, 32, 15)]
+
+
+def test_of_a_picture_that_lies_on_its_side(tmp_path: Path) -> None:
+    """EXIF says that the file's left is the picture's top: its boxes are upright all the same."""
+    pixels = np.full((32, 64, 3), (0, 60, 0), dtype=np.uint8)
+    pixels[8:16, 48:64] = (255, 0, 0)
+    upright = Image.fromarray(pixels)
+    upright.save(tmp_path / "upright.png")
+    exif = Image.Exif()
+    exif[274] = 6  # turn by 90 degrees clockwise to see it
+    upright.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png", exif=exif)
+    plain: Any = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "crop": 1.0}
+    prepare = Preprocess(size=(32, 32), mode="squash", **plain)
+    found = [
+        seewhy.locate(seewhy.explain(red_counts(), tmp_path / name, 0, preprocess=prepare), 0.5)
+        for name in ("upright.png", "turned.png")
+    ]
+    assert found[0] == found[1]
+    x0, y0, x1, y1 = found[0][0][0][0].box
+    assert found[0][0][0][0].picture == (64, 32)
+    assert (x0, x1) == pytest.approx((48, 64), abs=2)
+    assert (y0, y1) == pytest.approx((8, 16), abs=2)
 
 
 def test_of_tensors() -> None:

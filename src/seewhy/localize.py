@@ -319,6 +319,32 @@ def checked_choice(name: str, value: Choice, choices: object) -> Choice:
     return value
 
 
+def mask_on_original(
+    map_: Map, geometry: Geometry, threshold: float = THRESHOLD, *, unit: Unit = "share"
+) -> Mask:
+    """The pixels of the original picture above a threshold; none where the network saw nothing.
+
+    Args:
+        map_: evidence on the feature grid, (h, w), over the whole of the network's input.
+        geometry: how the picture became that input.
+        threshold: see `mask`; a share is one of the map's maximum at the size of that input.
+        unit: see `mask`.
+
+    Returns:
+        (height, width) of the original.
+
+    Raises:
+        InputError: as `mask`.
+    """
+    from seewhy.render import on_original, upsample
+
+    _check_threshold(threshold, unit)
+    largest = float(upsample(checked_map(map_), geometry.prepared).max())
+    level = threshold * max(largest, 0.0) if unit == "share" else threshold
+    above: Mask = np.nan_to_num(on_original(map_, geometry), nan=-np.inf) > level
+    return above
+
+
 def _sized(map_: Map, size: Size | None) -> Map:
     if size is None:
         return checked_map(map_)
