@@ -189,18 +189,19 @@ CASES = {
     ),
     "nan inside": net(
         "nets.py:nan",
-        "Sequential: expected a head of kind linear, class-maps, normalised, got its head gives "
-        "logits that are not finite (NaN or infinite); check weights and input for NaN",
+        "Sequential: expected a head of kind linear, class-maps, normalised, pooled, "
+        "first-order, none, got its head gives logits that are not finite (NaN or infinite); "
+        "check weights and input for NaN",
     ),
     "no head": net(
-        "nets.py:max_pooling",
-        "Sequential: expected a head of kind linear, class-maps, normalised, got its head uses max "
-        "pooling (adaptive_max_pool2d) ...",
+        "nets.py:no_features",
+        "Sequential: expected a head of kind linear, class-maps, normalised, pooled, "
+        "first-order, none, got its head flattens the grid...",
     ),
     "no head, inspected": Case(
-        ("inspect", "nets.py:max_pooling", "--size", "32"),
-        "Sequential: expected a head of kind linear, class-maps, normalised, got its head uses max "
-        "pooling (adaptive_max_pool2d) ...",
+        ("inspect", "nets.py:no_features", "--size", "32"),
+        "Sequential: expected a head of kind linear, class-maps, normalised, pooled, "
+        "first-order, none, got its head flattens the grid...",
         1,
     ),
     "scripted": net(
@@ -210,7 +211,8 @@ CASES = {
     ),
     "nothing useful": net(
         "nets.py:Useless",
-        "Useless: expected a head of kind linear, class-maps, normalised, got ...",
+        "Useless: expected a head of kind linear, class-maps, normalised, pooled, "
+        "first-order, none, got ...",
     ),
     "takes grey": net(
         "nets.py:Grey",

@@ -76,7 +76,7 @@ def not_safetensors(path: Path) -> None:
 
 def newer(path: Path) -> None:
     """What a later version may write: other tensors, too."""
-    header = {"format": "seewhy-explanation", "version": 2}
+    header = {"format": "seewhy-explanation", "version": 3}
     save_file({"later": torch.zeros(1)}, path, {"seewhy-explanation": json.dumps(header)})
 
 
@@ -103,7 +103,7 @@ DAMAGES: dict[str, tuple[Any, str]] = {
         ),
         "got something else",
     ),
-    "newer": (newer, "expected version 1 or older, got version 2; update seewhy"),
+    "newer": (newer, "expected version 2 or older, got version 3; update seewhy"),
 }
 
 

@@ -185,6 +185,7 @@ def attach(
         model = model.module
     network = heads.unwrap(model)
     head = head or heads.find_head(network, example, output)
+    head.require_steps()
     names = None if class_names is None else tuple(class_names)
     wanted = parse_classes(classes, names, head.num_classes)
     attached = AttachedModule(_sharing_copy(network), head, wanted)

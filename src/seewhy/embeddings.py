@@ -71,6 +71,11 @@ class Similarity:
         """Whether every map of both adds up."""
         return self.a.is_exact and self.b.is_exact
 
+    @property
+    def is_additive(self) -> bool:
+        """Whether both kinds of maps are to add up."""
+        return self.a.is_additive and self.b.is_additive
+
     def __len__(self) -> int:
         return len(self.a)
 

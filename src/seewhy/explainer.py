@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from seewhy import evidence, heads, tasks
 from seewhy.classes import class_id
@@ -22,8 +23,9 @@ from seewhy.explanation import Explanation
 from seewhy.finer.views import How
 from seewhy.finer.wish import wish
 from seewhy.geometry import Geometry
-from seewhy.heads import Head
+from seewhy.heads import Head, Seen
 from seewhy.heads.mixed import Mixed
+from seewhy.heads.tail import Tail
 from seewhy.observe import in_eval_mode, run_eagerly
 from seewhy.pictures import Preparer, prepare_batch
 from seewhy.tasks import Task
@@ -38,6 +40,10 @@ class Exact(Protocol):
     @property
     def is_exact(self) -> bool:
         """Whether every map adds up."""
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether maps of this kind are to add up."""
 
 
 Result = TypeVar("Result", bound=Exact)
@@ -77,10 +83,13 @@ def explain(
     flip: bool = False,
     scales: Sequence[float] | None = None,
 ) -> Explanation:
-    """Explain the decisions of a classifier: evidence maps that add up to its logits.
+    """Explain the decisions of a classifier: evidence maps, and how well they add up to its logits.
 
-    One forward pass, no gradient; the model is left as it was found. The head is looked for with
-    the first batch, and remembered for as long as the model lives.
+    One forward pass; the model is left as it was found. The head is looked for with the first
+    batch, and remembered for as long as the model lives. `Explanation.kind` says what is promised:
+    maps of the kinds "linear", "class-maps", "normalised" and "pooled" add up, and are checked.
+    Where a head is none of these, gradients run through it alone: "first-order" maps leave a
+    residual, and "none" are not additive at all, for a class token carries a part of the logit.
 
     Args:
         model: what `load_model` gives, or any `nn.Module`.
@@ -102,7 +111,8 @@ def explain(
         preprocess: for a bare module, takes a Pillow picture to a tensor or array (C, H, W), or
             to such a one and a `Geometry`.
         class_names: for a bare module, the names of its classes, or of the output chosen.
-        strict: raise if a map does not add up. Otherwise look at `Explanation.adds_up`.
+        strict: raise if a map that should does not add up. Otherwise look at
+            `Explanation.adds_up`.
         resolution: 2 or 4 times as many cells along each side of the maps, from the same weights.
         how: "dilate" splits the network's last strides, which must be exact; "shift" shows it
             shifted pictures, which any network can be shown; "auto" dilates where it can.
@@ -112,8 +122,9 @@ def explain(
             `Explanation.views` says which, what they cost and what the plain pass gives.
 
     Raises:
-        HeadNotFound: the model has no head whose maps are exact.
-        CertificateError: evidence and bias do not add up to the logits.
+        HeadNotFound: the model has no features with positions, or no gradient comes to them.
+        CertificateError: evidence and bias do not add up to the logits, though of this kind of
+            head they should.
         ClassError: a class that the model does not have, or names that do not fit its logits.
         InputError, ImageError: pictures that cannot be used; an output or a task of another model.
         ModelError: the model cannot run on them.
@@ -158,6 +169,7 @@ def explain_features(
     task: Task | None = None,
     class_names: tuple[str, ...] | None = None,
     geometry: tuple[Geometry | None, ...] = (),
+    tail: Tail | None = None,
 ) -> Explanation:
     """The part of `explain` that follows the forward pass: from features to an `Explanation`."""
     meant = tasks.task_of(task, logits.shape[1], head.activation, class_names)
@@ -177,6 +189,7 @@ def explain_features(
         against=against,
         class_names=class_names,
         geometry=geometry,
+        tail=tail,
     )
 
 
@@ -194,6 +207,7 @@ def explain_logits(
     against: int | str | None = None,
     class_names: tuple[str, ...] | None = None,
     geometry: tuple[Geometry | None, ...] = (),
+    tail: Tail | None = None,
 ) -> Explanation:
     """Explain what a head, or a mixture of its logits, makes of features.
 
@@ -209,13 +223,18 @@ def explain_logits(
         against: see `explain`.
         class_names: of the C classes, if known.
         geometry: what preprocessing did to each picture.
+        tail: what was recorded of the pass, where the head has a plan instead of steps.
     """
     wide = logits.to(evidence.accumulation_dtype(logits.dtype))
     probabilities = tasks.probabilities(wide, task)
     ids = tasks.ids_of(classes, wide, probabilities, task, class_names)
     with evidence.without_autocast(logits.device.type):
-        rows, bias, target = _rows(model, head, features, wide, ids, against, task, class_names)
-        maps = evidence.evidence_maps(rows, features.to(rows.dtype))
+        if tail is None:
+            rows, bias, target = _rows(model, head, features, wide, ids, against, task, class_names)
+            maps = evidence.evidence_maps(rows, features.to(rows.dtype))
+        else:
+            mixtures, target = _mixtures(wide, ids, against, task, class_names)
+            maps, bias = head.maps(tail, mixtures)
         bias = bias.expand(ids.shape)
         scale = evidence.logit_scale(wide) if scale is None else scale
         deviation = evidence.certificate(maps, bias, target, scale)
@@ -229,6 +248,7 @@ def explain_logits(
         certificate=deviation,
         tolerance=tolerance,
         kind=head.kind,
+        method=head.method,
         against=_against_id(against, class_names, logits.shape[1]),
         geometry=geometry,
         class_names=class_names,
@@ -240,8 +260,10 @@ def _explained(
     network: nn.Module, inputs: Any, classes: Classes, head: Head, **options: Any
 ) -> Explanation:
     """One forward pass with the head, and what `explain_features` makes of it."""
-    logits, features = seen(network, inputs, head)
-    return explain_features(network, head, logits, features, classes, **options)
+    found = looked(network, inputs, head)
+    return explain_features(
+        network, head, found.logits, found.features, classes, tail=found.tail, **options
+    )
 
 
 def seen(network: nn.Module, inputs: Any, head: Head) -> tuple[Tensor, Tensor]:
@@ -250,9 +272,16 @@ def seen(network: nn.Module, inputs: Any, head: Head) -> tuple[Tensor, Tensor]:
     Raises:
         ModelError: the model cannot run, or runs another way than through this head.
     """
+    head.require_steps()
+    found = looked(network, inputs, head)
+    return found.logits, found.features
+
+
+def looked(network: nn.Module, inputs: Any, head: Head) -> Seen:
+    """One forward pass, and what was recorded of it where the head has to be read anew."""
     try:
         with torch.no_grad(), in_eval_mode(network), run_eagerly():
-            return heads.run(network, head, *heads.arguments(inputs))
+            return heads.look(network, head, *heads.arguments(inputs))
     except Exception as error:
         raise _failed(network, error) from error
 
@@ -284,7 +313,7 @@ def with_own_head(
     """
     example = _few(inputs)
     result = _attempt(explained, heads.cached_head(network, example, output))
-    if result is not None and result.is_exact:
+    if result is not None and (result.is_exact or not result.is_additive):
         return result
     try:
         return explained(heads.renewed_head(network, example, output))
@@ -352,6 +381,27 @@ def _rows(
     return rows - other_rows, bias - other_bias, target - logits.gather(1, other)
 
 
+def _mixtures(
+    logits: Tensor,
+    ids: Tensor,
+    against: int | str | None,
+    task: Task,
+    names: tuple[str, ...] | None,
+) -> tuple[Tensor, Tensor]:
+    """The same as mixtures (B, k, C) of all logits, and what their evidence is to add up to."""
+    if against is not None:
+        tasks.require_others(logits.shape[1], task, against)
+    chosen = F.one_hot(ids, logits.shape[1]).to(logits)
+    if against == "others":
+        q = evidence.softmax_without(logits, ids)
+        return chosen - q, evidence.log_odds(logits, ids) + evidence.entropy(q)
+    target = logits.gather(1, ids)
+    if against is None:
+        return chosen, target
+    other = torch.full_like(ids[:, :1], class_id(against, names, logits.shape[1]))
+    return chosen - F.one_hot(other, logits.shape[1]), target - logits.gather(1, other)
+
+
 def _against_id(
     against: int | str | None, names: tuple[str, ...] | None, count: int
 ) -> int | str | None:
@@ -359,7 +409,7 @@ def _against_id(
 
 
 def require_exact(result: Explanation) -> None:
-    """See that every map adds up.
+    """See that every map adds up that should, and that the others are finite.
 
     Raises:
         CertificateError: one does not.
@@ -374,6 +424,9 @@ def require_exact(result: Explanation) -> None:
             got="NaN or infinite ones",
             fix="check the weights and the input for NaN",
         )
+    if not result.is_additive:
+        _require_finite(result)
+        return
     index = int((~result.adds_up).any(1).nonzero()[0])
     raise CertificateError(
         f"picture {index}",
@@ -381,3 +434,13 @@ def require_exact(result: Explanation) -> None:
         got=f"{float(result.certificate[index].max()):.1e}",
         fix="find the head anew with this input, or pass strict=False and see adds_up",
     )
+
+
+def _require_finite(result: Explanation) -> None:
+    if not bool(torch.isfinite(result.maps).all() & torch.isfinite(result.bias).all()):
+        raise ModelError(
+            "model",
+            expected="finite features and gradients",
+            got="NaN or infinite ones",
+            fix="check the weights and the input for NaN, or pass strict=False",
+        )

@@ -18,7 +18,7 @@ from seewhy.evidence import total_evidence
 from seewhy.files import write_whole
 from seewhy.finer.views import Views
 from seewhy.geometry import Geometry
-from seewhy.results import quantity
+from seewhy.results import CAM, NOT_ADDITIVE, quantity
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from seewhy.results import ClassEvidence, PictureEvidence, Prediction
 
 FORMAT = "seewhy-explanation"
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,7 +45,8 @@ class Explanation:
         target: what evidence and bias are to add up to, shape (B, k).
         certificate: how far they are from it, over the scale of the picture's logits, (B, k).
         tolerance: the largest certificate that rounding explains, at the precision of the pass.
-        kind: the kind of the head: "linear", "class-maps" or "normalised".
+        kind: the kind of the head: "linear", "class-maps", "normalised", "pooled", "first-order"
+            or "none"; the first four promise that evidence and bias add up.
         against: the class that the evidence is measured against, "others", or None.
         geometry: what preprocessing did to each picture; None for inputs that came as tensors.
         class_names: the names of all C classes, if known.
@@ -53,6 +54,7 @@ class Explanation:
             they are quantities in units of their own, and so are maps and bias), or "similarity".
         views: what was averaged, if maps, bias and target are means over several passes. Logits
             and probabilities are those of the plain pass all the same.
+        method: how the maps were made, in words.
     """
 
     logits: Float[Tensor, "batch all_classes"]
@@ -69,14 +71,14 @@ class Explanation:
     class_names: tuple[str, ...] | None = None
     task: str = "single-label"
     views: Views | None = None
+    method: str = CAM
 
     def __repr__(self) -> str:
         best = [self._decision(index) for index in range(min(3, len(self)))]
         more = ["..."] if len(self) > len(best) else []
-        deviation = f"{float(self.certificate.max()):.0e}, rounding explains {self.tolerance:.0e}"
         return (
             f"Explanation(predicted {', '.join(best + more)}; {self.kind} maps"
-            f" {tuple(self.maps.shape)} of {self.logits.shape[1]} classes, certificate {deviation})"
+            f" {tuple(self.maps.shape)} of {self.logits.shape[1]} classes, {self._how_well()})"
         )
 
     def _decision(self, index: int) -> str:
@@ -86,6 +88,12 @@ class Explanation:
         first = int(self.classes[index, 0])
         return f"{self.name(first)} {float(self.logits[index, first]):.3g}"
 
+    def _how_well(self) -> str:
+        if not self.is_additive:
+            return f"residual up to {float(self.residual_share.max()):.0%} of a logit less its bias"
+        worst = float(self.certificate.max())
+        return f"certificate {worst:.0e}, rounding explains {self.tolerance:.0e}"
+
     def __len__(self) -> int:
         return self.logits.shape[0]
 
@@ -93,6 +101,25 @@ class Explanation:
     def evidence(self) -> Float[Tensor, "batch classes"]:
         """The mean of each map: what the picture contributes, in logits, shape (B, k)."""
         return total_evidence(self.maps)
+
+    @property
+    def residual(self) -> Float[Tensor, "batch classes"]:
+        """What evidence and bias leave of the target, in logits, shape (B, k)."""
+        return self.target - self.evidence - self.bias
+
+    @property
+    def residual_share(self) -> Float[Tensor, "batch classes"]:
+        """The residual's magnitude over that of what the evidence was to be, shape (B, k).
+
+        That is the target less the bias; where both are zero, so is the share.
+        """
+        left, whole = self.residual.abs(), (self.target - self.bias).abs()
+        return torch.where(left == 0, 0.0, left / whole)
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether maps of this kind are to add up: if not, see `residual`."""
+        return self.kind not in NOT_ADDITIVE
 
     @property
     def adds_up(self) -> torch.Tensor:
@@ -167,7 +194,11 @@ class Explanation:
         sums = (self.target, self.evidence, self.bias, self.certificate)
         columns = [column.tolist() for column in (probabilities, *(each[index] for each in sums))]
         return tuple(
-            replace(ClassEvidence(class_id, self.name(class_id), *numbers), quantity=self.quantity)
+            replace(
+                ClassEvidence(class_id, self.name(class_id), *numbers),
+                quantity=self.quantity,
+                kind=self.kind,
+            )
             for class_id, *numbers in zip(ids, *columns, maps, strict=True)
         )
 
@@ -193,6 +224,7 @@ class Explanation:
             "version": VERSION,
             "tolerance": self.tolerance,
             "kind": self.kind,
+            "method": self.method,
             "against": self.against,
             "geometry": [g and g.to_json() for g in self.geometry],
             "class_names": self.class_names,
@@ -252,6 +284,7 @@ def _read_fields(path: str | Path) -> dict[str, Any]:
         **tensors,
         "tolerance": float(header["tolerance"]),
         "kind": header["kind"],
+        "method": header.get("method", CAM),  # version 1 knew no other
         "against": header["against"],
         "geometry": tuple(g and Geometry.from_json(g) for g in header["geometry"]),
         "class_names": None if names is None else tuple(names),

@@ -338,6 +338,11 @@ def _replace(tree: Any, kind: type, by: Callable[[Any], Any]) -> Any:
     return tree
 
 
+def substitute(tree: Any, by: Callable[[Value], Any]) -> Any:
+    """An operation's arguments with every `Value` replaced."""
+    return _replace(tree, Value, by)
+
+
 def _identity(tensor: Tensor) -> Hashable:
     """What makes two tensor objects the same tensor: memory, and the way it is read.
 

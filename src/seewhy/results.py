@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from seewhy.regions import Region
 
 
+# The kinds of head whose maps do not promise to add up, and how all the others' are made.
+NOT_ADDITIVE = ("first-order", "none")
+CAM = "class activation map"
+
+
 @dataclass(frozen=True)
 class ClassEvidence:
     """The evidence for one class on one picture.
@@ -27,13 +32,14 @@ class ClassEvidence:
         name: its name, or the index as text where the model has no names.
         probability: the model's probability for it, 0 to 1; NaN where there is none.
         logit: the logit that the model returned (with `against`: the margin or log-odds).
-        evidence: the mean of `map`; `evidence + bias` adds up to `logit`.
+        evidence: the mean of `map`; `evidence + bias` adds up to `logit`, but for the residual.
         bias: the part of the logit that lies nowhere in the picture.
         certificate: deviation of `evidence + bias` from `logit`, over the scale of the logits.
         map: raw, signed evidence in logits on the feature grid, shape (height, width), float32.
         quantity: what the model gives there: a "logit", or an "output" or "similarity" that is
             none; then `logit`, `evidence`, `bias` and `map` are in its units.
         regions: where on the original picture that lies; None where nobody looked for it.
+        kind: of the head, see `Explanation`; "first-order" and "none" leave a residual.
     """
 
     id: int
@@ -46,6 +52,35 @@ class ClassEvidence:
     map: NDArray[np.float32]
     quantity: str = "logit"
     regions: tuple[Region, ...] | None = None
+    kind: str = "linear"
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether evidence and bias are to add up to the logit."""
+        return self.kind not in NOT_ADDITIVE
+
+    @property
+    def residual(self) -> float:
+        """What evidence and bias leave of the logit."""
+        return self.logit - self.evidence - self.bias
+
+    @property
+    def residual_share(self) -> float:
+        """Its magnitude as a share of the logit less the bias."""
+        whole = abs(self.logit - self.bias)
+        return abs(self.residual) / whole if whole else float(self.residual != 0)
+
+    @property
+    def verdict(self) -> str:
+        """In words, how well evidence and bias add up."""
+        if self.is_additive:
+            return deviation(self.certificate)
+        if not math.isfinite(self.residual):
+            return f"{words_for(self.kind)}: not shown to add up"
+        left = f"{self.residual:.{decimals(self.logit)}f}"
+        return f"{words_for(self.kind)}: leaves {left} ({self.residual_share:.0%})".replace(
+            "%", " %"
+        )
 
     def to_json(self) -> dict[str, object]:
         """All but the map, for a JSON document."""
@@ -59,6 +94,9 @@ class ClassEvidence:
             "evidence": finite(self.evidence),
             "bias": finite(self.bias),
             "certificate": finite(self.certificate),
+            "kind": self.kind,
+            "residual": finite(self.residual),
+            "residual_share": finite(self.residual_share),
             **boxes,
         }
 
@@ -130,6 +168,11 @@ def unit(quantity: str) -> str:
 def percent(probability: float) -> str:
     """Return "62.1 %", or nothing where there is no probability."""
     return "" if math.isnan(probability) else f"{100 * probability:.1f} %"
+
+
+def words_for(kind: str) -> str:
+    """What a kind of head is called where its name alone would say nothing."""
+    return "not additive" if kind == "none" else kind
 
 
 def deviation(certificate: float) -> str:

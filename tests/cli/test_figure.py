@@ -161,9 +161,9 @@ BAD = {
         "class 'bird': expected one of the model's 3 classes, got an unknown name; ...",
     ),
     "no exact head": (
-        ("good.jpg", "--model", "nets.py:max_pooling"),
-        "Sequential: expected a head of kind linear, class-maps, normalised, got its head uses max"
-        " pooling...",
+        ("good.jpg", "--model", "nets.py:no_features"),
+        "Sequential: expected a head of kind linear, class-maps, normalised, pooled,"
+        " first-order, none, got its head flattens the grid...",
     ),
 }
 

@@ -77,6 +77,8 @@ def test_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "grid": [8, 8],
         "features": "the output of 1",
         "certificate": found["head"]["certificate"],
+        "method": "class activation map",
+        "is_exact": True,
     }
     assert 0 <= found["head"]["certificate"] < 1e-5
     assert [check["on"] for check in found["checks"]] == ["noise", "good.jpg"]
@@ -85,10 +87,10 @@ def test_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_refusal_in_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["inspect", "nets.py:max_pooling", "--size", "32", "--json"]) == 1
+    assert main(["inspect", "nets.py:no_features", "--size", "32", "--json"]) == 1
     said = capsys.readouterr()
     found = json.loads(said.out)
     assert found["head"] is None
-    assert "uses max pooling" in found["error"]
-    assert any("max pooling" in rule for rule in found["tried"])
+    assert "flattens the grid" in found["error"]
+    assert any("no features with positions" in rule for rule in found["tried"])
     assert not said.err

@@ -103,8 +103,8 @@ def test_the_model_is_left_as_it_was() -> None:
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
-def max_pooling() -> nn.Module:
-    return nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 3))
+def no_features() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 3)).eval()
 
 
 class Film(nn.Module):
@@ -121,8 +121,8 @@ class Film(nn.Module):
 
 
 def test_a_model_without_such_a_head() -> None:
-    with pytest.raises(HeadNotFound, match="its head uses max pooling"):
-        figure(replace(classifier(), module=max_pooling().eval()), palette(3))
+    with pytest.raises(HeadNotFound, match="its head flattens the grid"):
+        figure(replace(classifier(), module=no_features()), palette(3))
     with pytest.raises(InputError, match="feature maps with height and width, to draw over"):
         figure(replace(classifier(), module=Film().eval()), palette(3))
 

@@ -13,6 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seewhy import HeadNotFound, InputError, ModelError, explain, find_head
+from seewhy.heads.find import read_head
+from seewhy.heads.outputs import returned_logits
+from seewhy.heads.refusals import Refusal
+from seewhy.heads.verify import verified
+from seewhy.observe import in_eval_mode, observe
 from seewhy.rounding import TOLERANCES
 
 
@@ -272,7 +277,8 @@ def test_the_map_lies_where_the_features_do(name: str) -> None:
     assert column >= 6
 
 
-# What follows the features, and words of the reason for which it must be refused.
+# What follows the features, and words of the reason for which its maps are no exact ones that one
+# program of affine steps gives for every picture.
 REFUSED: dict[str, tuple[Head, str]] = {
     "max pooling": (lambda n, h: n.fc(h.amax((2, 3))), "uses max pooling (amax)"),
     "adaptive max pooling": (
@@ -471,18 +477,62 @@ REFUSED: dict[str, tuple[Head, str]] = {
 }
 
 
+def not_affine(net: nn.Module, x: Tensor) -> str:
+    """Why no program of affine steps tells the network's head."""
+    with in_eval_mode(net):
+        trace = observe(net, x)
+        with pytest.raises(Refusal) as refused:
+            verified(net, read_head(trace, *returned_logits(trace)), (x,), {})
+    return str(refused.value)
+
+
 @pytest.mark.parametrize("name", REFUSED)
-def test_refuses_what_has_no_exact_map(name: str) -> None:
+def test_no_fixed_program_is_made_of_what_has_none(name: str) -> None:
+    head, reason = REFUSED[name]
+    assert reason in not_affine(Net(head), torch.randn(2, 3, 8, 8))
+
+
+NO_HEAD = (
+    "no evidence;no tensor;constant logits;softmax over the batch;an MLP beside an auxiliary head;"
+    "two tasks;no pooling;statistics of the batch"
+).split(";")
+FIRST_ORDER = (
+    "MLP;gate;gate by a scalar;ReLU of the logits;two poolings;deviation;averaged probabilities;"
+    "averaged probabilities, one by one;a gate by a square;a gate by a power and parameters;"
+    "a division by a norm with parameters;a bound that is a tensor;sigmoid of a softmax;"
+    "a grid of one position;an MLP before an auxiliary head of its width;"
+    "an MLP after an embedding;ensemble;products of channels;distances to prototypes;"
+    "a grid made of a vector;columns;the strongest of each row"
+).split(";")
+
+
+@pytest.mark.parametrize("name", NO_HEAD)
+def test_refuses_what_has_no_map_at_all(name: str) -> None:
     head, reason = REFUSED[name]
     with pytest.raises(HeadNotFound) as refused:
         find_head(Net(head), torch.randn(2, 3, 8, 8))
     assert reason in str(refused.value)
     assert refused.value.subject == "Net"
-    assert refused.value.expected == "a head of kind linear, class-maps, normalised"
+    kinds = ("linear", "class-maps", "normalised", "pooled", "first-order", "none")
+    assert refused.value.expected == f"a head of kind {', '.join(kinds)}"
     assert "\n" not in str(refused.value)
-    kinds = ("linear", "class-maps", "normalised")
-    assert refused.value.tried == tuple(f"{kind}: {refused.value.got}" for kind in kinds)
+    assert [line.partition(":")[0] for line in refused.value.tried] == list(kinds)
+    assert refused.value.tried[0] == f"linear: {refused.value.got}"
     assert pickle.loads(pickle.dumps(refused.value)).tried == refused.value.tried
+
+
+@pytest.mark.parametrize("name", sorted(set(REFUSED) - set(NO_HEAD)))
+def test_what_no_fixed_program_tells_is_said_to_be_what_it_is(name: str) -> None:
+    """Gates, ensembles and reordered positions among it: exact are pooled heads alone."""
+    net = Net(REFUSED[name][0]).eval()
+    head = find_head(net, torch.randn(2, 3, 8, 8))
+    assert head.kind == ("first-order" if name in FIRST_ORDER else "pooled")
+    assert head.grid == (8, 8)
+    result = explain(net, torch.randn(2, 3, 8, 8), "all", head=head)
+    assert result.kind == head.kind
+    assert result.is_additive == (head.kind == "pooled")
+    torch.testing.assert_close(result.evidence + result.bias + result.residual, result.target)
+    assert bool(result.adds_up.all()) or not result.is_additive
 
 
 BETWEEN: dict[str, Callable[[Tensor], Tensor]] = {
@@ -522,8 +572,10 @@ class AsManyChannelsAsPositions(nn.Module):
 def test_as_many_channels_as_positions_are_told_apart(name: str) -> None:
     x = torch.randn(2, 3, 16, 16)
     assert find_head(AsManyChannelsAsPositions(BETWEEN[name], 2), x).grid == (8, 8)
-    with pytest.raises(HeadNotFound, match="averages over channels and pools no positions"):
-        find_head(AsManyChannelsAsPositions(BETWEEN[name], 1), x)
+    net = AsManyChannelsAsPositions(BETWEEN[name], 1)
+    assert "averages over channels and pools no positions" in not_affine(net, x)
+    head = find_head(net, x)  # every position has weights of its own
+    assert (head.kind, head.channels, head.grid) == ("pooled", 64, (8, 8))
 
 
 def test_class_maps_of_as_many_classes_as_pictures() -> None:
@@ -655,8 +707,8 @@ def test_a_blank_example_is_compared_with_one_that_is_not() -> None:
             h = self.net(x)
             return self.net.fc(h.amax((2, 3)) if bool(x.any()) else pooled(h))
 
-    with pytest.raises(HeadNotFound, match="does not add up: off by"):
-        find_head(Switch(), torch.zeros(2, 3, 8, 8))
+    assert "does not add up: off by" in not_affine(Switch(), torch.zeros(2, 3, 8, 8))
+    assert find_head(Switch(), torch.zeros(2, 3, 8, 8)).kind == "pooled"
 
 
 def test_one_logit_without_an_axis_of_one_picture() -> None:

@@ -21,7 +21,6 @@ from torch import Tensor, nn
 import seewhy
 from seewhy.errors import (
     ClassError,
-    HeadNotFound,
     InputError,
     MissingExtraError,
     ModelError,
@@ -396,9 +395,11 @@ def test_what_a_network_raises_is_told_in_a_line() -> None:
         gradient(born_there, pictures(), CLASSES)
 
 
-def test_cam_without_a_head_says_why() -> None:
-    with pytest.raises(HeadNotFound):
-        cam(ReluNet([nn.ReLU()] * 3), pictures(), CLASSES)
+def test_cam_of_a_head_that_is_not_linear_is_what_explain_says() -> None:
+    net = ReluNet([nn.ReLU()] * 3).eval()
+    said = seewhy.explain(net, pictures(), CLASSES[:, None])
+    assert said.kind == "first-order"
+    torch.testing.assert_close(cam(net, pictures(), CLASSES), said.upsample((8, 8))[:, 0])
 
 
 def test_choosing() -> None:

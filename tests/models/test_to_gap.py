@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import seewhy
-from seewhy.errors import HeadNotFound, InputError, ModelError
+from seewhy.errors import InputError, ModelError
 from seewhy.models.cost import Cost
 from seewhy.models.gap_account import GapAccount
 from seewhy.models.to_gap import GapNet, to_gap
@@ -448,13 +448,12 @@ def test_without_a_new_convolution() -> None:
     )
 
 
-def test_global_max_pooling_is_the_papers_gmp_and_has_no_exact_map() -> None:
+def test_global_max_pooling_is_the_papers_gmp_and_is_exact_for_each_picture() -> None:
     _, net = converted("max pooling", pool="max")
     features = net.features(picture())
     pooled = torch.stack([maps.flatten(1).max(1).values for maps in features])
     assert torch.allclose(net(picture()), pooled @ net.linear.weight.T + net.linear.bias)
-    with pytest.raises(HeadNotFound, match="max pooling"):
-        seewhy.find_head(net, picture())
+    assert seewhy.find_head(net, picture()).kind == "pooled"
 
 
 def test_the_original_of_a_wrapped_model_is_used() -> None:

@@ -114,7 +114,7 @@ def test_maps_and_numbers_survive_exactly(tmp_path: Path) -> None:
         values = np.frombuffer(base64.b64decode(stored.pop("map")), dtype="<f4").reshape(7, 7)
         np.testing.assert_array_equal(values, entry.map)
         assert stored == {name: getattr(entry, name) for name in stored}
-        assert len(stored) == 7
+        assert len(stored) == 10
 
 
 def test_the_scale_is_that_of_all_classes_of_a_picture(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class Answer:
         classes: the evidence for each class asked for.
         predicted: the most probable class of all.
         against: the class it is measured against, if any.
-        is_exact: whether all of it adds up.
+        is_exact: whether all of it adds up that should.
         error: the one line that says why the picture could not be read.
         files: what was drawn of it.
         version: what changes when the file does.
@@ -220,7 +220,7 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
         strict=False,
     )
     has_all = question.classes != "positive"
-    exact = result.adds_up.all(1).tolist()
+    exact = (result.adds_up | (not result.is_additive)).all(1).tolist()
     return [
         Answer(
             each.path,

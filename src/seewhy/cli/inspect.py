@@ -26,7 +26,8 @@ seewhy inspect efficientnet-lite0
 seewhy inspect timm:convnext_tiny --picture cat.jpg
 seewhy inspect nets.py:make --weights best.pth --size 128 --json
 
-Exit code 1 if the model has no head whose maps are exact; the reason is told.
+Exit code 1 if the model has no head that maps can be made of, or if maps that should
+be exact are not; the reason is told.
 """
 
 
@@ -39,17 +40,19 @@ class Check:
         certificate: the largest deviation over all classes.
         tolerance: what rounding explains.
         decision: the predicted class, where the input is a picture.
+        residual_share: the largest share of a logit that is left, where nothing has to add up.
     """
 
     on: str
     certificate: float
     tolerance: float
     decision: Prediction | None = None
+    residual_share: float | None = None
 
     @property
     def holds(self) -> bool:
-        """Whether the deviation is no more than rounding. NaN never is."""
-        return self.certificate <= self.tolerance
+        """Whether the deviation is no more than rounding, where it has to be. NaN never is."""
+        return self.residual_share is not None or self.certificate <= self.tolerance
 
 
 def inspect(
@@ -94,9 +97,9 @@ def inspect(
         head = heads.cached_head(network.module, network.example(), output)
     except HeadNotFound as refusal:
         return _refuse(network, refusal, as_json=as_json)
-    checks = [_check(network, "noise", network.example(), output)]
+    checks = [_check(network, head, "noise", network.example(), output)]
     if path is not None:
-        checks.append(_check(network, path.name, [image], output, decides=True))
+        checks.append(_check(network, head, path.name, [image], output, decides=True))
     elif not as_json:
         hint = "pip install 'seewhy[demo]' for one, or pass --picture"
         typer.echo(f"no picture to check the maps on; {hint}", err=True)
@@ -115,13 +118,21 @@ def _any_photograph() -> Path | None:
 
 
 def _check(
-    model: Classifier, on: str, inputs: object, output: str | None, *, decides: bool = False
+    model: Classifier,
+    head: Head,
+    on: str,
+    inputs: object,
+    output: str | None,
+    *,
+    decides: bool = False,
 ) -> Check:
     import seewhy
 
-    result = seewhy.explain(model, inputs, "all", output=output, strict=False)
+    every = "all" if head.plan is None else "top5"  # each class of these takes a backward pass
+    result = seewhy.explain(model, inputs, every, output=output, strict=False)
+    left = None if result.is_additive else float(result.residual_share.max())
     worst = float(result.certificate.max())
-    return Check(on, worst, result.tolerance, result.prediction(0) if decides else None)
+    return Check(on, worst, result.tolerance, result.prediction(0) if decides else None, left)
 
 
 def _show(model: Classifier, head: Head, checks: list[Check]) -> None:
@@ -140,6 +151,10 @@ def _show(model: Classifier, head: Head, checks: list[Check]) -> None:
         "input": f"{how.size[0]} x {how.size[1]} pixels, {how.mode}{crop}, {how.interpolation}",
         "verified": f"{deviation(head.certificate)}, on an example and on another input",
     }
+    if head.plan is not None:
+        facts["method"] = head.method
+    if not head.is_exact:
+        facts["verified"] = "runs again as it ran, on an example and on another input"
     facts |= {check.on: _verdict(check) for check in checks}
     width = max(map(len, facts))
     for name, fact in facts.items():
@@ -150,6 +165,9 @@ _MEANING = {
     "linear": "average pooling, then linear layers; maps are exact",
     "class-maps": "one map for each class, averaged; maps are exact",
     "normalised": "linear but for a norm, whose scale is held; maps are exact for each picture",
+    "pooled": "the weights of its pooling are held; maps are exact for each picture",
+    "first-order": "gradients through the head alone; maps leave a residual",
+    "none": "a class token carries a part of the logit; maps are not additive",
 }
 
 
@@ -158,6 +176,8 @@ def _verdict(check: Check) -> str:
 
     best = check.decision
     seen = f"{best.name} {percent(best.probability)}   " if best else ""
+    if check.residual_share is not None:
+        return f"{seen}leaves up to {100 * check.residual_share:.0f} % of a logit less its bias"
     verb = "adds up to" if check.holds else "DOES NOT ADD UP: off by"
     return f"{seen}{verb} {check.certificate:.0e} (rounding explains {check.tolerance:.0e})"
 
@@ -181,9 +201,17 @@ def _show_json(model: Classifier, head: Head, checks: list[Check]) -> None:
         "grid": list(head.grid),
         "features": _place(head.features),
         "certificate": finite(head.certificate),
+        "method": head.method,
+        "is_exact": head.is_exact,
     }
     held = [
-        {"on": c.on, "certificate": finite(c.certificate), "tolerance": c.tolerance} for c in checks
+        {
+            "on": c.on,
+            "certificate": finite(c.certificate),
+            "tolerance": c.tolerance,
+            "residual_share": None if c.residual_share is None else finite(c.residual_share),
+        }
+        for c in checks
     ]
     _print_json(model, {"head": found, "checks": held, "error": None, "tried": []})
 

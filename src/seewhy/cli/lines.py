@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from seewhy.cli.answers import Answer
 from seewhy.cli.text import columns, fit, plain
-from seewhy.results import ClassEvidence, decimals, deviation, percent, rounded, whole
+from seewhy.results import ClassEvidence, decimals, percent, rounded, whole
 
 DOCUMENT_VERSION = 1
 _GAP = "   "
 _NARROWEST = 12  # columns that a path or a name always gets
 
-Cells = tuple[str, ...]  # path, name, probability, what is explained, then its three numbers, check
+# path, name, probability, what is explained, its number, "=" or "~", the other two numbers, check
+Cells = tuple[str, ...]
 
 
 class Lines:
@@ -25,7 +26,7 @@ class Lines:
 
     def __init__(self, width: int | None) -> None:
         self._width = width
-        self._columns: list[int] = [0] * 8
+        self._columns: list[int] = [0] * 9
 
     def of(self, answers: Sequence[Answer], *, top: int | None = None) -> Iterator[str]:
         """Yield a line for each picture and class, at most `top` classes a picture."""
@@ -37,14 +38,14 @@ class Lines:
         return map(self._line, rows)
 
     def _line(self, row: Cells) -> str:
-        path, name, probability, word, logit, evidence, bias, check = row
+        path, name, probability, word, logit, sign, evidence, bias, check = row
         path_width, name_width = self._two_widths()
-        _, _, p, _, total, seen, rest, _ = self._columns
+        _, _, p, _, total, _, seen, rest, _ = self._columns
         return _GAP.join(
             (
                 fit(path, path_width),
                 f"{fit(name, name_width)} {probability:>{p}}",
-                f"{word} {logit:>{total}} = evidence {evidence:>{seen}} + bias {bias:>{rest}}",
+                f"{word} {logit:>{total}} {sign} evidence {evidence:>{seen}} + bias {bias:>{rest}}",
                 check,
             )
         )
@@ -54,7 +55,7 @@ class Lines:
         path, name, *others = self._columns
         if self._width is None:
             return path, name
-        fixed = sum(others) + len(" " * 2 + " = evidence  + bias ") + len(_GAP) * 3
+        fixed = sum(others) + len(" " * 2 + "  evidence  + bias ") + len(_GAP) * 3
         room = max(self._width - fixed, 2 * _NARROWEST)
         path = min(path, max(room - name, _NARROWEST))
         return path, min(name, max(room - path, _NARROWEST))
@@ -82,18 +83,18 @@ def _found(entry: ClassEvidence) -> str:
 
 
 def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
-    numbers = (f"{value:z.{digits}f}" for value in rounded(*_numbers(entry), digits))
+    logit, *parts = (f"{value:z.{digits}f}" for value in rounded(*_numbers(entry), digits))
     check = (
-        deviation(entry.certificate)
-        if answer.is_exact
-        else f"DOES NOT ADD UP: off by {entry.certificate:.0e}"
+        entry.verdict if answer.is_exact else f"DOES NOT ADD UP: off by {entry.certificate:.0e}"
     )
     return (
         plain(answer.name),
         plain(_name(answer, entry)),
         percent(entry.probability),
         whole(answer.against, entry.quantity),
-        *numbers,
+        logit,
+        "=" if entry.is_additive else "~",
+        *parts,
         check + _found(entry),
     )
 

@@ -5,14 +5,16 @@
 """
 
 from seewhy.heads.find import arguments, cached_head, find_head, renewed_head, unwrap
-from seewhy.heads.head import Head, HeadKind, run
+from seewhy.heads.head import Head, HeadKind, Seen, look, run
 
 __all__ = [
     "Head",
     "HeadKind",
+    "Seen",
     "arguments",
     "cached_head",
     "find_head",
+    "look",
     "renewed_head",
     "run",
     "unwrap",

@@ -14,9 +14,9 @@ NONE: Axes = frozenset()
 class Channels:
     """Follows the axes that hold channels from the operations that make channels onwards."""
 
-    def __init__(self, trace: Trace) -> None:
+    def __init__(self, trace: Trace, known: Mapping[int, Axes] | None = None) -> None:
         self.trace = trace
-        self._known: dict[int, Axes] = {}
+        self._known: dict[int, Axes] = dict(known or {})
 
     def of(self, number: int) -> Axes:
         """The axes of a value that are known to hold channels."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,17 +14,19 @@ from seewhy.capture import Tap
 from seewhy.errors import HeadNotFound, InputError, ModelError
 from seewhy.heads import affine
 from seewhy.heads.head import Head, HeadKind
-from seewhy.heads.layout import Layout, layouts, picture_size, token_grid
 from seewhy.heads.outputs import returned_logits
-from seewhy.heads.pooling import SILENT
+from seewhy.heads.places import Place, best_place, is_picture, on_grid, taps
+from seewhy.heads.pooling import SILENT, Pooling
 from seewhy.heads.positions import origin
 from seewhy.heads.reading import Reading
 from seewhy.heads.refusals import Refusal
 from seewhy.heads.rules import RULES
+from seewhy.heads.search import Ending, tail_head
 from seewhy.heads.verify import first_line, verified
 from seewhy.observe import Path, Site, Trace, find_tensors, in_eval_mode, observe, run_eagerly
 
 RULES_TRIED = ("linear", "class-maps", "normalised")
+TAILS_TRIED = ("pooled", "first-order", "none")
 
 
 def find_head(model: nn.Module, example: Any, output: str | int | None = None) -> Head:
@@ -56,12 +57,19 @@ def find_head(model: nn.Module, example: Any, output: str | int | None = None) -
         try:
             found = read_head(trace, *returned_logits(trace, output))
             return verified(model, found, args, kwargs)
-        except Refusal as refusal:
-            raise _not_found(model, refusal) from None
+        except Refusal as why:
+            exact = why
         except InputError:
             raise
         except Exception as error:  # a model may do anything between two lines of ours
-            raise _not_found(model, Refusal(f"is not understood ({first_line(error)})")) from error
+            exact = Refusal(f"is not understood ({first_line(error)})")
+        try:
+            return tail_head(model, trace, _ending(trace, output), args, kwargs)
+        except Refusal as why:
+            raise _not_found(model, exact, why) from None
+        except Exception as error:
+            unknown = Refusal(f"is not understood ({first_line(error)})")
+            raise _not_found(model, exact, unknown) from error
 
 
 Shapes = tuple[torch.Size, ...]
@@ -192,7 +200,7 @@ def read_head(trace: Trace, path: Path, output: Tensor) -> Head:
     pooled = trace.producers[origin(trace, reading.pooling.features)]
     if kind == "class-maps" and pooled and pooled.name in {"_softmax", "sigmoid"}:
         raise Refusal("averages the probabilities of each position and not logits")
-    feature_tap, layout, number = _feature_tap(trace, reading, batch)
+    feature_tap, layout, number = _features(trace, reading.pooling, batch)
     return Head(
         kind=kind,
         num_classes=output[0].numel(),
@@ -251,71 +259,39 @@ def _is_of_classes(trace: Trace, number: int) -> bool:
 def _logit_tap(trace: Trace, logits: int, path: Path, activation: str | None) -> Tap:
     if activation is None:
         return Tap(Site("output", "", 0, path))
-    taps = _taps(trace, logits)
-    if not taps:
+    ways = taps(trace, logits)
+    if not ways:
         raise Refusal(f"applies {activation} to logits that cannot be picked up")
-    return taps[0]
+    return ways[0]
 
 
-def _feature_tap(trace: Trace, reading: Reading, batch: int) -> tuple[Tap, Layout, int]:
-    """The best place to pick the features up: a module's, on a grid, where nothing overwrites it.
-
-    Of equals the farthest from the pooling: a transposed view on the way is not the picture's grid.
-    """
-    assert reading.pooling is not None
-    values = list(layouts(trace, reading.pooling, batch))
-    places = [(tap, layout, n) for n, layout in reversed(values) for tap in _taps(trace, n)]
-    if not places:
-        raise Refusal("pools features that cannot be picked up (inside a scripted module?)")
-
-    def cost(place: tuple[Tap, Layout, int]) -> tuple[bool, bool, bool]:
-        tap, layout, _ = place
-        return tap.site.kind == "function", len(layout.spatial) < 2, tap.copy
-
-    tap, layout, number = min(places, key=cost)
-    is_picture = len(trace.shape(min(trace.from_input))) == 4
-    if len(layout.spatial) < 2 and is_picture:
-        layout = _on_grid(trace, layout, number, batch)
+def _features(trace: Trace, pooling: Pooling, batch: int) -> Place:
+    """Where the pooled features are picked up, and how they are read."""
+    tap, layout, number = best_place(trace, pooling, batch)
+    if len(layout.spatial) < 2 and is_picture(trace):
+        layout = on_grid(trace, layout, number, batch)
     elif layout.tokens:
         raise Refusal("pools only a part of the sequence")
     return tap, layout, number
 
 
-def _on_grid(trace: Trace, layout: Layout, number: int, batch: int) -> Layout:
-    """Give a token sequence of a picture its two dimensions back."""
-    tokens = layout.read(trace.tensors[number]).shape[2]
-    grid = token_grid(trace, number, tokens, batch)
-    if grid is None:
-        raise Refusal(f"pools {tokens} tokens whose places in the picture are not known")
-    return replace(layout, grid=grid, picture=picture_size(trace.shape(min(trace.from_input))))
+def _ending(trace: Trace, output: str | int | None) -> Ending:
+    path, returned = returned_logits(trace, output)
+    logits, activation = _before_activation(trace, trace.number(returned))
+    tap = _logit_tap(trace, logits, path, activation)
+    return Ending(logits, tap, activation, batch=returned.shape[0], count=returned[0].numel())
 
 
-def _taps(trace: Trace, number: int) -> list[Tap]:
-    """Every way to pick a value up, the best first.
-
-    Hooks before functions, for hooks cost nothing; the outermost module first, for its name says
-    most; and a module that returned the value as it is before one whose result became it in place.
-    """
-    places = [(Tap(site, copy), exact) for site, copy, exact in trace.sites_of(number)]
-
-    def cost(place: tuple[Tap, bool]) -> tuple[bool, bool, bool, int, bool]:
-        tap, exact = place
-        owner = tap.site.owner
-        if not isinstance(owner, str):
-            return True, tap.copy, not exact, 0, False
-        return False, tap.copy, not exact, owner.count("."), tap.site.kind == "input"
-
-    return [tap for tap, _ in sorted(places, key=cost)]
-
-
-def _not_found(model: nn.Module, refusal: Refusal) -> HeadNotFound:
+def _not_found(model: nn.Module, exact: Refusal, otherwise: Refusal) -> HeadNotFound:
     error = HeadNotFound(
         type(model).__name__,
-        expected=f"a head of kind {', '.join(RULES_TRIED)}",
-        got=f"its head {refusal}",
-        fix=refusal.fix
-        or "exact maps need average pooling, then nothing but linear"
-        " layers: give the model such a head",
+        expected=f"a head of kind {', '.join((*RULES_TRIED, *TAILS_TRIED))}",
+        got=f"its head {exact}",
+        fix=exact.fix or otherwise.fix or "take a model that keeps features with positions",
     )
-    error.tried = tuple(f"{kind}: its head {refusal}" for kind in RULES_TRIED)
+    error.tried = tuple(
+        f"{kind}: its head {refusal}"
+        for kinds, refusal in ((RULES_TRIED, exact), (TAILS_TRIED, otherwise))
+        for kind in kinds
+    )
     return error

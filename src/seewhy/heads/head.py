@@ -11,13 +11,16 @@ from torch import Tensor, nn
 
 from seewhy import evidence, rounding
 from seewhy.capture import Tap, capture
-from seewhy.errors import ModelError
+from seewhy.errors import HeadNotFound, ModelError
 from seewhy.heads import affine
 from seewhy.heads.affine import Step
 from seewhy.heads.layout import Layout
+from seewhy.heads.tail import Tail, recorded
+from seewhy.heads.tail_evidence import Plan, tail_evidence
 from seewhy.observe import find_tensors, follow
+from seewhy.results import CAM, NOT_ADDITIVE
 
-HeadKind = Literal["linear", "class-maps", "normalised"]
+HeadKind = Literal["linear", "class-maps", "normalised", "pooled", "first-order", "none"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -38,6 +41,10 @@ class Head:
         features: where the feature maps are picked up.
         layout: how that tensor is to be read.
         logits: where the logits are picked up.
+        plan: how evidence is read from what follows the features, where `steps` cannot tell it:
+            then the kind is "pooled" (pooling or attention whose weights are held for each
+            picture), "first-order" (anything else that can be differentiated) or "none" (what
+            follows also reads tokens that lie nowhere in the picture).
     """
 
     kind: HeadKind
@@ -52,6 +59,38 @@ class Head:
     features: Tap
     layout: Layout
     logits: Tap
+    plan: Plan | None = None
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether maps of this kind add up to the logit, or are wrong."""
+        return self.kind not in NOT_ADDITIVE
+
+    @property
+    def method(self) -> str:
+        """How the maps are made, in words."""
+        return CAM if self.plan is None else self.plan.words
+
+    def maps(
+        self, tail: Tail, mixtures: Float[Tensor, "batch k all_classes"]
+    ) -> tuple[evidence.Maps, evidence.PerClass]:
+        """The maps (B, k, *S) and biases (B, k) of mixtures of all classes, by the plan."""
+        assert self.plan is not None, "a head with steps has rows"
+        return tail_evidence(tail, self.layout, self.plan, mixtures)
+
+    def require_steps(self) -> None:
+        """See that the head is one program for every picture.
+
+        Raises:
+            HeadNotFound: it has to be read anew in each pass.
+        """
+        if self.plan is not None:
+            raise HeadNotFound(
+                "head",
+                expected="one of kind linear, class-maps or normalised",
+                got=f"one of kind {self.describe()}",
+                fix="use seewhy.explain as it is, which reads such a head anew in every pass",
+            )
 
     def rows(
         self,
@@ -93,6 +132,41 @@ class Head:
         return f"{self.kind}: {' -> '.join(self.path)}, {sizes} -> {self.num_classes} classes"
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What one forward pass showed.
+
+    Attributes:
+        logits: shape (B, C).
+        features: shape (B, K, *S).
+        tail: what followed the features, where the head has to be read anew in each pass.
+    """
+
+    logits: Tensor
+    features: evidence.Features
+    tail: Tail | None = None
+
+
+def look(model: nn.Module, head: Head, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Seen:
+    """One forward pass, without gradients.
+
+    Raises:
+        ModelError: the pass did not come by the head any more, or pictures of these proportions
+            have their tokens on another grid.
+    """
+    if head.plan is None:
+        return Seen(*run(model, head, args, kwargs))
+    _require_grid(head, args, kwargs)
+    tail = recorded(model, head.features, head.logits, args, kwargs)
+    features = head.layout.read(tail.value(tail.features))
+    return Seen(tail.value(tail.logits).reshape(features.shape[0], -1), features, tail)
+
+
+def _require_grid(head: Head, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    shape = next((t.shape for _, t in find_tensors((args, kwargs))), ())
+    head.layout.require_proportions(tuple(shape))
+
+
 def run(
     model: nn.Module, head: Head, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[Tensor, Tensor]:
@@ -101,9 +175,10 @@ def run(
     Raises:
         ModelError: the pass did not come by the head any more, or pictures of these proportions
             have their tokens on another grid.
+        HeadNotFound: the head has to be read anew in each pass.
     """
-    shape = next((t.shape for _, t in find_tensors((args, kwargs))), ())
-    head.layout.require_proportions(tuple(shape))
+    head.require_steps()
+    _require_grid(head, args, kwargs)
     is_returned = head.logits.site.owner == ""
     taps = (head.features,) if is_returned else (head.features, head.logits)
     with capture(model, taps) as kept:

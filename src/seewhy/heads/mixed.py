@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from seewhy import evidence
 from seewhy.heads.head import Head
+from seewhy.heads.tail import Tail
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +33,21 @@ class Mixed:
         """The other head's; a factor of each picture is a scale that is held."""
         is_held = self.factor is not None and self.head.kind in ("linear", "class-maps")
         return "normalised" if is_held else self.head.kind
+
+    @property
+    def method(self) -> str:
+        """The other head's."""
+        return self.head.method
+
+    def maps(
+        self, tail: Tail, mixtures: Float[Tensor, "batch k all_classes"]
+    ) -> tuple[evidence.Maps, evidence.PerClass]:
+        """As `Head.maps`."""
+        mixed = mixtures @ self.weights.to(mixtures)
+        if self.factor is not None:
+            mixed = mixed * self.factor[:, None, None]
+        maps, bias = self.head.maps(tail, mixed)
+        return maps, bias + self.offset * mixtures.sum(2)
 
     def rows(
         self,

@@ -127,7 +127,7 @@ def to_gap(
             13 x 13 for AlexNet and 14 x 14 for VGG at 224 pixels, as in the paper. One that leaves
             a single position goes in any case.
         pool: "avg", or "max" for the global max pooling that the paper compares with; its maps
-            do not add up to the logits, and `find_head` refuses it.
+            are those of a "pooled" head.
         example: an input that the model accepts, (B, channels, *S). It need not be given for most
             networks for pictures, which are tried with noise of usual sizes.
 

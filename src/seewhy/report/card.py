@@ -17,7 +17,7 @@ from seewhy.report.markup import (
     percent,
     template,
 )
-from seewhy.results import ClassEvidence, PictureEvidence, decimals, deviation, rounded, unit
+from seewhy.results import ClassEvidence, PictureEvidence, decimals, rounded, unit
 
 LONGEST_SIDE = 1024  # of the embedded picture, in pixels
 SHOWN_SIDE = 640  # of the picture on a wide screen, in CSS pixels
@@ -74,9 +74,10 @@ def _class_row(picture: int, index: int, entry: ClassEvidence, total: str) -> st
         name=escape(entry.name),
         probability=percent(entry.probability),
         share=f"{share:.2f}",
-        terms=f"{total} {number(logit, digits)} = evidence {number(evidence, digits)}"
+        terms=f"{total} {number(logit, digits)} {'=' if entry.is_additive else '≈'}"
+        f" evidence {number(evidence, digits)}"
         f" + bias {number(bias, digits)}",
-        certificate=deviation(entry.certificate),
+        certificate=entry.verdict,
     )
 
 

@@ -1,0 +1,220 @@
+"""The tail of one pass: the operations from the features to the logits, written down as they ran.
+
+A head that no fixed program of affine steps can tell is recorded anew in every pass, so that it
+always fits the pictures at hand and the present weights. What was recorded can be run again, with
+gradients, on the very features (or on others): the model itself is run without, and its parameters
+neither need nor get any.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seewhy.capture import Tap, intercept
+from seewhy.errors import ModelError
+from seewhy.heads.refusals import Refusal
+from seewhy.observe import (
+    Operation,
+    Path,
+    RecordOperations,
+    Trace,
+    Value,
+    find_tensors,
+    follow,
+    substitute,
+)
+
+Results = list[tuple[int, int]]  # the numbers of an operation's results, and their places in them
+
+
+@dataclass(frozen=True, eq=False)
+class Tail:
+    """What was recorded of one pass.
+
+    Attributes:
+        trace: the operations since the features were there, and every value they read or made.
+        features: the number of the features, as they were picked up.
+        logits: the number of the logits.
+        own: the numbers of values that hold the model's parameters and buffers.
+    """
+
+    trace: Trace
+    features: int
+    logits: int
+    own: frozenset[int] = frozenset()
+
+    def entering(self) -> list[int]:
+        """The values from before the tail that are neither the features nor parameters."""
+        leading = self.trace.leading_to(self.logits) - self.own - {self.features}
+        return sorted(
+            n
+            for n in leading
+            if self.trace.producers[n] is None and self.trace.tensors[n].is_floating_point()
+        )
+
+    def value(self, number: int) -> Tensor:
+        """A recorded value."""
+        tensor = self.trace.tensors[number]
+        return tensor.clone() if tensor.is_inference() else tensor
+
+    def rerun(self, given: Mapping[int, Tensor]) -> Tensor:
+        """The logits for other values of the features (and of what else is given)."""
+        values = dict(given)
+        for operation, results in self.program_from(frozenset(given)):
+            outcome = self.run(operation, values)
+            for number, place in results:
+                values[number] = outcome[place]
+        return values[self.logits]
+
+    def run(self, operation: Operation, values: Mapping[int, Tensor]) -> list[Tensor]:
+        """An operation's results, from `values` where they are given and else as recorded.
+
+        What it would overwrite is copied first.
+        """
+
+        def present(value: Value) -> Tensor:
+            return values[value.number] if value.number in values else self.value(value.number)
+
+        args, kwargs = substitute((operation.args, dict(operation.kwargs)), present)
+        schema = operation.func._schema  # noqa: SLF001
+        if schema.is_mutable:
+            written = {i for i, a in enumerate(schema.arguments) if _is_written(a)}
+            args = tuple(a.clone() if i in written else a for i, a in enumerate(args))
+        func = _RESHAPED.get(operation.func, operation.func)
+        return [tensor for _, tensor in find_tensors(func(*args, **kwargs))]
+
+    def program_from(self, sources: frozenset[int]) -> list[tuple[Operation, Results]]:
+        """The operations that lead from these values to the logits, in order."""
+        trace, depending = self.trace, set(sources)
+        for number in range(len(trace.tensors)):
+            operation = trace.producers[number]
+            if operation is not None and not depending.isdisjoint(operation.inputs()):
+                depending.add(number)
+        steps: dict[int, tuple[Operation, Results]] = {}
+        for number in sorted(depending & (trace.leading_to(self.logits) | {self.logits})):
+            operation = trace.producers[number]
+            if number not in sources and operation is not None:
+                step = steps.setdefault(id(operation), (operation, []))
+                step[1].append((number, trace.places[number]))
+        return list(steps.values())
+
+
+# Other values may lie in memory in another order, in which a view of them is none.
+_RESHAPED: Mapping[Any, Any] = dict.fromkeys(
+    (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default),  # noqa: SLF001
+    torch.ops.aten.reshape.default,
+)
+
+
+def _is_written(argument: Any) -> bool:
+    return argument.alias_info is not None and bool(argument.alias_info.is_write)
+
+
+class _Recorder(RecordOperations):
+    """Records from the moment on at which the features are there."""
+
+    def __init__(self, features: Path, logits: Path) -> None:
+        super().__init__(Trace())
+        self.paths = features, logits
+        self.features: int | None = None
+        self.logits: int | None = None
+
+    def begin(self, tree: Any) -> None:
+        """Hear the features, and record from here on."""
+        if self.features is None:
+            self.features = self.trace.add(follow(tree, self.paths[0]), None)
+            self.trace.from_input.add(self.features)
+            self.__enter__()  # type: ignore[no-untyped-call]
+
+    def end(self, tree: Any) -> None:
+        """Hear the logits."""
+        self.logits = self.trace.number(follow(tree, self.paths[1]))
+
+    def leave(self) -> None:
+        """Record no more."""
+        if self.features is not None:
+            self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func._schema.is_mutable:  # noqa: SLF001
+            for argument, value in zip(func._schema.arguments, args, strict=False):  # noqa: SLF001
+                if _is_written(argument) and isinstance(value, Tensor):
+                    self._save(value)
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+    def _save(self, overwritten: Tensor) -> None:
+        """Copy every value that lies in memory about to be written to."""
+        memory = overwritten.untyped_storage().data_ptr()
+        for number, tensor in enumerate(self.trace.tensors):
+            if tensor.layout == torch.strided and tensor.untyped_storage().data_ptr() == memory:
+                self.trace.tensors[number] = tensor.clone()
+
+
+def recorded(
+    model: nn.Module, features: Tap, logits: Tap, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+) -> Tail:
+    """One forward pass, recorded from the features on. Call it without gradients.
+
+    Raises:
+        ModelError: the pass did not come by the features, or the logits do not depend on them.
+    """
+    recorder = _Recorder(features.site.path, logits.site.path)
+    is_returned = logits.site.owner == ""
+    sites = [features.site] if is_returned else [features.site, logits.site]
+    handlers = [recorder.begin, recorder.end][: len(sites)]
+    with contextlib.ExitStack() as stack, torch.inference_mode(mode=False), torch.no_grad():
+        stack.enter_context(_without_fused_attention())
+        stack.callback(recorder.leave)
+        stack.enter_context(intercept(model, sites, handlers))
+        output = model(*args, **kwargs)
+    if is_returned and recorder.features is not None:
+        recorder.end(output)
+    if recorder.features is None or recorder.logits not in recorder.trace.from_input:
+        raise ModelError(
+            type(model).__name__,
+            expected="a forward pass through the head that was found",
+            got="a pass that went another way",
+            fix="find the head again with an example like this input",
+        )
+    own = {*model.parameters(), *model.buffers()}
+    numbers = frozenset(n for n, t in enumerate(recorder.trace.tensors) if t in own)
+    return Tail(recorder.trace, recorder.features, recorder.logits, numbers)
+
+
+@contextlib.contextmanager
+def _without_fused_attention() -> Iterator[None]:
+    """Keep `nn.MultiheadAttention` from its one fused operation, which has no gradient."""
+    was = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(was)
+
+
+def gradients(logits: Tensor, features: Tensor, mixtures: Tensor) -> Tensor:
+    """The gradients (k, B, ...) of mixtures (B, k, C) of the logits, one backward pass each.
+
+    Raises:
+        Refusal: there are none.
+    """
+    if not logits.requires_grad:
+        raise Refusal("cannot be differentiated: no gradient comes back to the features")
+    wanted = mixtures.to(logits.dtype).unbind(1)
+    found = [
+        torch.autograd.grad(logits, features, one.reshape(logits.shape), retain_graph=True)[0]
+        for one in wanted
+    ]
+    return torch.stack(found)

@@ -1,0 +1,126 @@
+"""Evidence from a recorded tail: gradients times features, and what they leave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from seewhy import evidence
+from seewhy.heads.channels import Channels
+from seewhy.heads.held import Holding
+from seewhy.heads.layout import CHANNEL, Layout
+from seewhy.heads.refusals import Refusal
+from seewhy.heads.tail import Tail, gradients
+
+How = Literal["held", "held with gates", "gradient"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How evidence is read from a tail.
+
+    Attributes:
+        how: "held": with the weights of pooling, attention and norms held the tail is affine;
+            "held with gates": the same, activations and products held too; "gradient": the tail
+            as it is, to first order.
+        with_others: whether values that the tail reads beside the features hold the picture, too.
+        words: the method, for people.
+    """
+
+    how: How
+    with_others: bool = False
+    words: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How a tail's logits depend on its features.
+
+    Attributes:
+        logits: as they come out of the probe, with a gradient, shape (B, C).
+        probe: the features that the gradient is taken at.
+        bias: the logits of features that are zero, shape (B, C).
+    """
+
+    logits: Tensor
+    probe: Tensor
+    bias: Tensor
+    used: tuple[str, ...] = ()
+
+
+def spread(tail: Tail, layout: Layout, plan: Plan) -> Spread:
+    """Run the tail with gradients: on its features, or, where weights are held, on a probe.
+
+    Raises:
+        Refusal: it is not affine, though it should be with its weights held.
+    """
+    features = tail.value(tail.features)
+    others = tail.entering() if plan.with_others else []
+    with torch.inference_mode(mode=False):
+        zeros = {n: torch.zeros_like(tail.value(n)) for n in (tail.features, *others)}
+        if plan.how == "gradient":
+            probe = features.detach().clone().requires_grad_()
+            with torch.no_grad():
+                bias = tail.rerun(zeros)
+            with torch.enable_grad():
+                return Spread(
+                    _flat(tail.rerun({tail.features: probe}), probe), probe, _flat(bias, probe)
+                )
+        probe = zeros[tail.features].requires_grad_()
+        holding = held(tail, layout, gates=plan.how == "held with gates")
+        with torch.enable_grad():
+            logits = _flat(holding.logits(zeros), probe)
+        return Spread(logits, probe, logits.detach(), tuple(holding.used))
+
+
+def held(tail: Tail, layout: Layout, *, gates: bool) -> Holding:
+    """The tail with its weights held; what the features' channels are is known."""
+    axes = frozenset(axis for axis, label in enumerate(layout.axes) if label == CHANNEL)
+    batch = tail.trace.shape(tail.features)[0]
+    return Holding(tail, Channels(tail.trace, {tail.features: axes}), batch, gates)
+
+
+def _flat(logits: Tensor, features: Tensor) -> Tensor:
+    return logits.reshape(features.shape[0], -1)
+
+
+def tail_evidence(
+    tail: Tail, layout: Layout, plan: Plan, mixtures: Float[Tensor, "batch k all_classes"]
+) -> tuple[evidence.Maps, evidence.PerClass]:
+    """Maps (B, k, *S) and biases (B, k) of mixtures of the logits.
+
+    `M[s] = N sum_k G[k, s] F[k, s]`, with G the gradient of the mixture.
+    """
+    found = spread(tail, layout, plan)
+    dtype = evidence.accumulation_dtype(found.logits.dtype)
+    slopes = gradients(found.logits, found.probe, mixtures)
+    features = layout.read(tail.value(tail.features)).to(dtype)
+    maps = torch.stack([(layout.read(slope).to(dtype) * features).sum(1) for slope in slopes], 1)
+    positions = maps[0, 0].numel()
+    bias = torch.einsum("bkc,bc->bk", mixtures.to(dtype), found.bias.to(dtype))
+    return maps * positions, bias
+
+
+def reach(tail: Tail, layout: Layout) -> tuple[Tensor, Tensor]:
+    """How strongly the first picture's logits depend on each position, and on all the rest.
+
+    Returns:
+        The magnitude of a gradient at each position, (N,), and that of what the layout leaves out.
+
+    Raises:
+        Refusal: there is no gradient, or one picture's logits depend on other pictures.
+    """
+    found = spread(tail, layout, Plan("gradient"))
+    mixture = torch.zeros(found.logits.shape)
+    mixture[0] = torch.randn(mixture[0].shape, generator=torch.Generator().manual_seed(0))
+    slope = gradients(found.logits, found.probe, mixture.to(found.logits)[:, None])[0].abs()
+    if not bool(torch.isfinite(slope).all()):
+        raise Refusal("gives gradients that are not finite (NaN or infinite)")
+    within = layout.read(slope).flatten(2).sum(1)
+    if bool(within[1:].any()):
+        raise Refusal("mixes the pictures of a batch")
+    return within[0], slope.sum() - within.sum()
