@@ -483,7 +483,7 @@ def not_affine(net: nn.Module, x: Tensor) -> str:
         trace = observe(net, x)
         with pytest.raises(Refusal) as refused:
             verified(net, read_head(trace, *returned_logits(trace)), (x,), {})
-    return str(refused.value)
+    return f"{refused.value}; {refused.value.fix}"
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -494,7 +494,7 @@ def test_no_fixed_program_is_made_of_what_has_none(name: str) -> None:
 
 NO_HEAD = (
     "no evidence;no tensor;constant logits;softmax over the batch;an MLP beside an auxiliary head;"
-    "two tasks;no pooling;statistics of the batch"
+    "two tasks;two tasks of one width;no pooling;statistics of the batch"
 ).split(";")
 FIRST_ORDER = (
     "MLP;gate;gate by a scalar;ReLU of the logits;two poolings;deviation;averaged probabilities;"
