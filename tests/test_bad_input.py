@@ -176,7 +176,7 @@ CASES = {
     "function that fails": net(
         "nets.py:broken",
         "model nets.py:broken: expected a function that runs without arguments, got RuntimeError: "
-        "no such layer (line 34); repair it; --debug shows the traceback",
+        "no such layer (line 49); repair it; --debug shows the traceback",
     ),
     "function of text": net(
         "nets.py:text",

@@ -78,9 +78,7 @@ class ClassEvidence:
         if not math.isfinite(self.residual):
             return f"{words_for(self.kind)}: not shown to add up"
         left = f"{self.residual:.{decimals(self.logit)}f}"
-        return f"{words_for(self.kind)}: leaves {left} ({self.residual_share:.0%})".replace(
-            "%", " %"
-        )
+        return f"{words_for(self.kind)}: leaves {left} ({100 * self.residual_share:.0f} %)"
 
     def to_json(self) -> dict[str, object]:
         """All but the map, for a JSON document."""

@@ -84,9 +84,7 @@ def _found(entry: ClassEvidence) -> str:
 
 def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
     logit, *parts = (f"{value:z.{digits}f}" for value in rounded(*_numbers(entry), digits))
-    check = (
-        entry.verdict if answer.is_exact else f"DOES NOT ADD UP: off by {entry.certificate:.0e}"
-    )
+    check = entry.verdict if answer.is_exact else f"DOES NOT ADD UP: off by {entry.certificate:.0e}"
     return (
         plain(answer.name),
         plain(_name(answer, entry)),
