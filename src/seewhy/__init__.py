@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from seewhy.models.gap_account import GapAccount
     from seewhy.models.to_gap import GapNet, to_gap
     from seewhy.preprocess import Preprocess
+    from seewhy.refinement import Refined, refine
     from seewhy.regions import Region, locate
     from seewhy.sequences import render_sequence
     from seewhy.training import Recipe, train
@@ -80,6 +81,7 @@ __all__ = [
     "ModelError",
     "Preprocess",
     "Recipe",
+    "Refined",
     "Region",
     "SeewhyError",
     "Similarity",
@@ -98,6 +100,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "locate",
+    "refine",
     "render_sequence",
     "render_volume",
     "save_model",
@@ -120,6 +123,7 @@ _MODULES = {
     "Head": "heads",
     "Preprocess": "preprocess",
     "Recipe": "training",
+    "Refined": "refinement",
     "Region": "regions",
     "Similarity": "embeddings",
     "attach": "attachment",
@@ -134,6 +138,7 @@ _MODULES = {
     "load_dataset": "datasets",
     "load_model": "models",
     "locate": "regions",
+    "refine": "refinement",
     "render_sequence": "sequences",
     "render_volume": "volumes",
     "save_model": "models.folder",
