@@ -70,7 +70,12 @@ def test_without_such_a_head_it_is_the_last_with_positions() -> None:
         nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(4 * 36, 5), nn.ReLU()
     )
     assert chosen(flattened, pictures()).name == "1"
-    assert chosen(seeded(Smooth()), torch.randn(2, 2, 6, 6)).name == "silu"  # a function
+
+
+def test_what_a_function_makes_has_its_name() -> None:
+    assert chosen(seeded(Smooth()), torch.randn(2, 2, 6, 6)).name == "silu"
+    pooled_by_maximum = seeded(Net(lambda net, x: net.fc(x.amax((2, 3)))))
+    assert chosen(pooled_by_maximum, pictures()).name == "relu"
 
 
 @pytest.mark.parametrize("registers", [0, 3])

@@ -1,8 +1,8 @@
 """Which layer a map is made from: the one that is named, or the one that the head reads.
 
-Where nothing is named, it is the very features that `find_head` finds. A network without such a
-head is watched: it is the last value that has positions in the picture, and whose positions the
-logits depend on. No layer is chosen by its name or its kind.
+Where nothing is named, it is the very features that `find_head` finds, if their evidence adds up. A
+network without such a head is watched: it is the last value that has positions in the picture, and
+whose positions the logits depend on. No layer is chosen by its name or its kind.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TypeVar
 from torch import Tensor, nn
 
 from seewhy.errors import HeadNotFound, InputError, ModelError
-from seewhy.heads import cached_head
+from seewhy.heads import Head, cached_head
 from seewhy.heads.find import observed
 from seewhy.methods.activations import Layer, WentAnotherWay, gradients_at
 from seewhy.methods.watched import Watched
@@ -89,10 +89,19 @@ def found(network: nn.Module, images: Tensor, names: tuple[str, ...]) -> tuple[L
     watched = Watched(trace, len(few))
     if names:
         return tuple(watched.layer(name) for name in names)
+    head = _certified_head(network, few)
+    if head is not None:
+        return (watched.of_head(head),)
+    return (_last_with_influence(network, few, list(watched.every_layer())),)
+
+
+def _certified_head(network: nn.Module, images: Tensor) -> Head | None:
+    """The head, where its evidence adds up: others may begin far from where they end."""
     try:
-        return (watched.of_head(cached_head(network, few)),)
+        head = cached_head(network, images)
     except HeadNotFound:
-        return (_last_with_influence(network, few, list(watched.every_layer())),)
+        return None
+    return head if head.is_exact else None
 
 
 def _last_with_influence(network: nn.Module, images: Tensor, layers: Sequence[Layer]) -> Layer:
