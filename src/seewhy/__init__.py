@@ -44,6 +44,9 @@ if TYPE_CHECKING:
     from seewhy.figures.make import figure
     from seewhy.geometry import Geometry
     from seewhy.heads import Head, find_head
+    from seewhy.judging.faithfulness import faithfulness
+    from seewhy.judging.randomisation import Randomisation, randomisation_test
+    from seewhy.judging.result import Faithfulness
     from seewhy.models import Classifier, load_model
     from seewhy.models.cost import Cost, cost
     from seewhy.models.folder import save_model
@@ -68,6 +71,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "Explanation",
+    "Faithfulness",
     "Figure",
     "FileError",
     "GapAccount",
@@ -80,6 +84,7 @@ __all__ = [
     "MissingExtraError",
     "ModelError",
     "Preprocess",
+    "Randomisation",
     "Recipe",
     "Refined",
     "Region",
@@ -95,11 +100,13 @@ __all__ = [
     "explain",
     "explain_similarity",
     "explain_text",
+    "faithfulness",
     "figure",
     "find_head",
     "load_dataset",
     "load_model",
     "locate",
+    "randomisation_test",
     "refine",
     "render_sequence",
     "render_volume",
@@ -116,12 +123,14 @@ _MODULES = {
     "Cost": "models.cost",
     "Dataset": "datasets",
     "Explanation": "explanation",
+    "Faithfulness": "judging.result",
     "Figure": "figures.figure",
     "GapAccount": "models.gap_account",
     "GapNet": "models.to_gap",
     "Geometry": "geometry",
     "Head": "heads",
     "Preprocess": "preprocess",
+    "Randomisation": "judging.randomisation",
     "Recipe": "training",
     "Refined": "refinement",
     "Region": "regions",
@@ -133,11 +142,13 @@ _MODULES = {
     "explain": "explainer",
     "explain_similarity": "embeddings",
     "explain_text": "embeddings",
+    "faithfulness": "judging.faithfulness",
     "figure": "figures.make",
     "find_head": "heads",
     "load_dataset": "datasets",
     "load_model": "models",
     "locate": "regions",
+    "randomisation_test": "judging.randomisation",
     "refine": "refinement",
     "render_sequence": "sequences",
     "render_volume": "volumes",

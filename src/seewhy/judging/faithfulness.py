@@ -28,6 +28,7 @@ from seewhy.metrics.scores import Scores, joined
 from seewhy.models import Classifier
 
 PICTURES = 100
+AT_MOST = 25  # pictures between two steps of the progress bar
 USUAL = ("cam", "gradient", "gradient-x-input", "guided-backprop", "deconvnet")
 
 Progress = Callable[[float], object]
@@ -76,10 +77,10 @@ def faithfulness(
     source = source_of(pictures).fitted_to(model.name, model.class_names, model.num_classes)
     eye = Eye(model, source)
     court = _Court(eye, chosen_methods(methods), measures, settings)
-    subjects = _subjects(eye, count, seed)
-    batches = list(_chunks(subjects, at_once(model.example(1))))
+    subjects = subjects_of(eye, count, seed)
+    batches = list(chunks(subjects, at_once(model.example(1))))
     for number, batch in enumerate(batches, 1):
-        court.judge(*_loaded(eye, batch))
+        court.judge(*loaded(eye, batch))
         on_progress(number / len(batches))
     return Faithfulness(
         model=model.name,
@@ -105,7 +106,7 @@ def chosen_methods(names: Iterable[str] | None) -> dict[str, Method]:
     return {**(choose_methods(others) if others or not wanted else {}), **BASELINES}
 
 
-def _subjects(eye: Eye, count: int, seed: int) -> list[Seen]:
+def subjects_of(eye: Eye, count: int, seed: int) -> list[Seen]:
     """The pictures to judge on, with the model's predictions."""
     rows = np.random.default_rng(seed).permutation(len(eye.source)).tolist()
     if len(rows) <= count:
@@ -115,12 +116,15 @@ def _subjects(eye: Eye, count: int, seed: int) -> list[Seen]:
     return seen
 
 
-def _chunks(seen: Sequence[Seen], size: int) -> Iterator[Sequence[Seen]]:
+def chunks(seen: Sequence[Seen], size: int) -> Iterator[Sequence[Seen]]:
+    """Some at a time: as many as fit, but not so many that nobody sees how far it is."""
+    size = min(size, AT_MOST)
     for start in range(0, len(seen), size):
         yield seen[start : start + size]
 
 
-def _loaded(eye: Eye, batch: Sequence[Seen]) -> tuple[Tensor, Tensor]:
+def loaded(eye: Eye, batch: Sequence[Seen]) -> tuple[Tensor, Tensor]:
+    """The prepared pictures and their predicted classes."""
     images = torch.stack([eye.load(each.row) for each in batch])
     return images, torch.tensor([each.classes[0] for each in batch], device=images.device)
 
@@ -130,7 +134,7 @@ def _completeness(eye: Eye, batches: Sequence[Sequence[Seen]]) -> Completeness |
 
     def explanations() -> Iterator[Explanation]:
         for batch in batches:
-            images, classes = _loaded(eye, batch)
+            images, classes = loaded(eye, batch)
             yield explain(eye.model.module, images, classes[:, None])
 
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from seewhy.metrics.faithfulness.table import METRICS
@@ -21,10 +21,17 @@ def table(result: Faithfulness) -> str:
     """The table, and notes below it."""
     head = ["method", *map(_with_arrow, result.metrics)]
     rows = [head, *(_cells(result, method) for method in result.scores)]
+    return "\n".join([*aligned(rows), "", *notes(result)])
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table in Markdown whose columns are as wide as what is in them; numbers to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rule = ["-" * widths[0], *(f"{'-' * (width - 1)}:" for width in widths[1:])]
-    lines = [_line(row, widths) for row in (rows[0], rule, *rows[1:])]
-    return "\n".join([*lines, "", *notes(result)])
+    for row in (rows[0], rule, *rows[1:]):
+        first, *rest = zip(row, widths, strict=True)
+        cells = [first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _with_arrow(metric: str) -> str:
@@ -38,12 +45,6 @@ def _cells(result: Faithfulness, method: str) -> list[str]:
         mark = "" if is_baseline or result.beats(method, metric) else f" {NO_BETTER}"
         cells.append(with_interval(scores, percent=METRICS[metric].is_share) + mark)
     return cells
-
-
-def _line(cells: list[str], widths: list[int]) -> str:
-    first, *rest = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
-    rest = [cell.strip().rjust(width) for cell, width in zip(rest, widths[1:], strict=True)]
-    return f"| {' | '.join([first, *rest])} |"
 
 
 def with_interval(scores: Scores, *, percent: bool) -> str:
