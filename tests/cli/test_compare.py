@@ -9,7 +9,8 @@ import pytest
 from tests.cli.materials import photo
 
 from seewhy.cli import main
-from seewhy.cli.compare import HELP
+from seewhy.cli.compare import HELP, METHODS_HELP
+from seewhy.methods import METHODS, USUAL
 
 NET = ("--model", "nets.py:make", "--size", "16", "--class-names", "names.txt")
 QUICK = ("--methods", "cam,deconvnet", "--rounds", "1", "--samples", "2", "--shown", "1")
@@ -51,6 +52,24 @@ def test_json(pictures: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert found["methods"][0]["passes"] > 0
     assert found["methods"][0]["class_difference"]["n"] == 2
     assert found["files"] == [str(out / "comparison.md")]
+
+
+def test_methods_that_are_not_among_the_usual(
+    pictures: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["grad-cam", "grad-cam++", "score-cam", "ablation-cam", "eigen-cam"]
+    quick = ["--rounds", "1", "--samples", "1", "--mosaics", "0", "--shown", "0", "--json"]
+    typed = ["compare", pictures, *NET, "--methods", ",".join(names), *quick]
+    assert main([*typed, "--out", str(tmp_path / "out")]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [each["method"] for each in found["methods"]] == names
+    assert found["methods"][-1]["class_difference"]["mean"] == pytest.approx(0)  # of eigen-cam
+
+
+def test_the_help_names_every_method() -> None:
+    listed = METHODS_HELP.replace(";", ",").replace(".", ",").replace(" ", ",").split(",")
+    assert set(METHODS) <= set(listed)
+    assert METHODS_HELP.startswith(f"By default {', '.join(USUAL)}.")
 
 
 def test_a_broken_picture_is_named(
