@@ -15,7 +15,7 @@ from seewhy.box_files import Annotated, coco, voc
 from seewhy.regions import Region
 
 SIZE = (100, 50)
-OUTLINE = ((1.5, 2.0), (11.25, 2.0), (11.25, 8.0), (1.5, 8.0))
+OUTLINE = ((1.5, 2.0), (11.25, 2.0), (11.25, 8.0), (1.5, 4.0))
 HOSTILE = 'a <b> & "c" \x00\x1b\ud800 ]]> \u2603'
 
 
@@ -50,8 +50,8 @@ def test_coco_has_what_its_readers_need() -> None:
         "image_id": 1,
         "category_id": 7,
         "bbox": [1.5, 2.0, 9.75, 6.0],
-        "area": 58.5,
-        "segmentation": [[1.5, 2.0, 11.25, 2.0, 11.25, 8.0, 1.5, 8.0]],
+        "area": 39.0,  # 9.75 wide, 2 to 6 high
+        "segmentation": [[1.5, 2.0, 11.25, 2.0, 11.25, 8.0, 1.5, 4.0]],
         "iscrowd": 0,
         "score": 0.75,
         "peak": 4.0,

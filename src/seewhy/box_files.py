@@ -13,7 +13,7 @@ from seewhy._version import __version__
 from seewhy.results import finite
 
 if TYPE_CHECKING:
-    from seewhy.geometry import Box, Size
+    from seewhy.geometry import Box, Pair, Size
     from seewhy.regions import Region
     from seewhy.results import ClassEvidence
 
@@ -44,9 +44,9 @@ def coco(pictures: Sequence[Annotated]) -> dict[str, object]:
     """Boxes as a COCO data set: a dict for `json.dump`, which pycocotools reads.
 
     Pictures and boxes are numbered from 1; a category's id is the class's index in the model.
-    `bbox` is x, y, width, height in pixels of the upright original; `segmentation` the outline.
-    Beside what COCO asks for, each box has its class's probability as `score`, and its `peak` and
-    `share`, see `Region`.
+    `bbox` is x, y, width, height in pixels of the upright original; `segmentation` the outline,
+    `area` what is in it. Beside what COCO asks for, each box has its class's probability as
+    `score`, and its `peak` and `share`, see `Region`.
 
     Args:
         pictures: what was found.
@@ -89,13 +89,19 @@ def _annotation(
         "image_id": picture,
         "category_id": entry.id,
         "bbox": [x0, y0, x1 - x0, y1 - y0],
-        "area": (x1 - x0) * (y1 - y0),
+        "area": _area(region.outline),
         "segmentation": [[side for point in region.outline for side in point]],
         "iscrowd": 0,
         "score": finite(entry.probability),
         "peak": finite(region.peak),
         "share": finite(region.share),
     }
+
+
+def _area(outline: Sequence[Pair]) -> float:
+    """The area within a polygon, by the shoelace formula: COCO's is that of the segmentation."""
+    around = zip(outline, (*outline[1:], *outline[:1]), strict=True)
+    return abs(sum(x * next_y - next_x * y for (x, y), (next_x, next_y) in around)) / 2
 
 
 def voc(picture: Annotated) -> bytes:

@@ -207,7 +207,7 @@ def outlined(image: Image, evidence: ClassEvidence) -> Image:
         box = region.box_on(image.size)
         name = evidence.name if number == 1 else str(number)
         _outline(ImageDraw.Draw(drawn), box, thickness)
-        _label(drawn, name, box, thickness)
+        _label(drawn, name, box)
     return drawn
 
 
@@ -219,12 +219,17 @@ def _outline(draw: ImageDraw.ImageDraw, box: Box, thickness: int) -> None:
             draw.rectangle(corners, outline=colour, width=thickness)
 
 
-def _label(image: Image, name: str, box: Box, thickness: int) -> None:
-    """A name on a dark ground, above the box; within it where there is no room above."""
+def _label(image: Image, name: str, box: Box) -> None:
+    """A name on a dark ground, above the box; within it where there is no room above.
+
+    It may move to the left to stay on the picture; one too narrow for letters gets none.
+    """
     font = _font(11 * max(1, round(max(image.size) / 640)), bold=True)
-    left, top = max(0, round(box[0])), round(box[1])
-    name = _elide(name, font, image.width - left - 4 * thickness)
+    if image.width < 4 * font.size:
+        return
+    name = _elide(name, font, image.width - 6)
     width, height = round(font.getlength(name)) + 6, round(1.5 * font.size)
+    left, top = max(0, min(round(box[0]), image.width - width)), round(box[1])
     draw = ImageDraw.Draw(image)
     y = top - height if top >= height else top
     draw.rectangle((left, y, left + width - 1, y + height - 1), fill=_INK)
