@@ -50,7 +50,7 @@ def require_classes(classes: Tensor, count: int) -> None:
         raise ClassError(
             "classes",
             expected=f"ids from 0 to {count - 1}",
-            got=first_few(map(str, classes.tolist())),
+            got=first_few(dict.fromkeys(map(str, classes.tolist()))),
             fix="choose classes that the model has",
         )
 
@@ -137,7 +137,7 @@ def logits_of(output: Any, batch: int) -> Tensor:
     """The logits (B, C) in what a network returns: a tensor, or the first one, or "logits".
 
     Raises:
-        ModelError: there are none.
+        ModelError: there are none, or some are NaN or infinite.
     """
     if isinstance(output, Mapping) and "logits" in output:
         output = output["logits"]
@@ -150,6 +150,13 @@ def logits_of(output: Any, batch: int) -> Tensor:
             expected=f"logits of shape (B={batch}, C)",
             got=f"a {type(output).__name__}" if tensor is None else f"shape {tuple(tensor.shape)}",
             fix="wrap the model to return its logits alone",
+        )
+    if not bool((tensor < torch.inf).all()):  # minus infinity rules a class out, and says so
+        raise ModelError(
+            "model",
+            expected="finite logits",
+            got="NaN or infinite ones",
+            fix="check the weights and the pictures for NaN",
         )
     return tensor.reshape(batch, -1)
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from seewhy.errors import ModelError
 from seewhy.methods.attentions import SeeAttention
 from seewhy.methods.constants import OnlyThePicture
+from seewhy.methods.passes import logits_of
 from seewhy.methods.surroundings import SeeConvolutions, modules_entered
 
 # How a layer of attention changes the tokens. "self": all attend to all. "join": a class token
@@ -37,7 +38,7 @@ class Tokens:
 
     Attributes:
         shapes: how many queries and keys each layer of attention has, in order.
-        kinds: how each of them changes the tokens.
+        kinds: how each of them changes the tokens, up to the last that the logits depend on.
         patches: which of the first layer's tokens are patches, in the order of the grid.
         grid: how many rows and columns of patches.
         blocks: the module around each layer of attention, the largest with no other such layer in
@@ -95,16 +96,17 @@ def find_tokens(network: nn.Module, images: Tensor) -> Tokens:
         convolutions,
         SeeAttention(see),
     ):
-        network(_probes(images))
+        logits = logits_of(network(_probes(images)), PROBES)
     if not seen:
         raise refused("one without attention that can be seen")
     if convolutions.among_attention:
         raise refused("one with convolutions among its layers of attention")
     shapes = tuple(tuple(by_head(weights, PROBES).shape[2:]) for _, weights in seen)
-    kinds = _kinds(shapes)
-    _require_one_after_another(seen)
+    used = _used(logits, seen)
+    kinds = _kinds(shapes[:used])
+    _require_one_after_another(seen[:used])
     patches, grid = _grid(_changes(seen[0][0]), convolutions.before_attention)
-    return Tokens(shapes, kinds, patches, grid, _blocks(around))
+    return Tokens(shapes, kinds, patches, grid, _blocks(around[:used]))
 
 
 def by_head(attention: Tensor, batch: int) -> Tensor:
@@ -166,16 +168,27 @@ def _kinds(shapes: Sequence[tuple[int, ...]]) -> tuple[Kind, ...]:
     return tuple(kinds)
 
 
+def _used(logits: Tensor, seen: Sequence[tuple[Tensor, Tensor]]) -> int:
+    """How many layers there are up to the last one that the logits depend on."""
+    for count in range(len(seen), 0, -1):
+        if _depends(logits, seen[count - 1][1]):
+            return count
+    raise refused("one whose logits do not depend on its attention")
+
+
 def _require_one_after_another(seen: Sequence[tuple[Tensor, Tensor]]) -> None:
     """Refuse attention side by side: each layer is to read what the one before it wrote."""
     for (_, weights), (scores, _) in itertools.pairwise(seen):
-        if not scores.requires_grad or _gradient(scores, weights) is None:
+        if not _depends(scores, weights):
             raise refused("one with several layers of attention side by side")
 
 
-def _gradient(of: Tensor, by: Tensor) -> Tensor | None:
-    (found,) = torch.autograd.grad(of.sum(), by, retain_graph=True, allow_unused=True)
-    return found
+def _depends(values: Tensor, on: Tensor) -> bool:
+    """Whether some way of autograd's graph leads from one tensor to another."""
+    if not values.requires_grad:
+        return False
+    (found,) = torch.autograd.grad(values.sum(), on, retain_graph=True, allow_unused=True)
+    return found is not None
 
 
 def _changes(scores: Tensor) -> Tensor:
