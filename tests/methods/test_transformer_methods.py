@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import weakref
@@ -319,6 +320,16 @@ REAL: dict[str, tuple[Callable[[], nn.Module], int, tuple[str, ...]]] = {
         5,
         ("self",) * 2,
     ),
+    "DINOv3": (
+        of_timm("vit_small_patch16_dinov3", **SMALL, num_classes=7),
+        5,
+        ("self",) * 2,
+    ),
+    "NaFlexViT, patches by a dense layer": (
+        of_timm("naflexvit_base_patch16_gap", **SMALL),
+        4,
+        ("self",) * 2,
+    ),
     "EVA-02": (of_timm("eva02_tiny_patch14_224", **SMALL), 1, ("self",) * 2),
     "BEiT": (of_timm("beit_base_patch16_224", **SMALL), 1, ("self",) * 2),
     "relative positions": (of_timm("vit_relpos_base_patch16_224", **SMALL), 0, ("self",) * 2),
@@ -452,7 +463,7 @@ class SideBySide(TinyVit):
 
 
 class Blind(TinyVit):
-    """Nothing but the class token as it was before attention is read."""
+    """What is read is as it was before attention."""
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = self.embedded(x)
@@ -499,6 +510,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
         lambda: SideBySide(before=0, read="all"),
         "one with several layers of attention side by side",
     ),
+    "blind": (Blind, "one whose logits do not depend on its attention"),
     "shuffled": (
         Shuffled,
         "attention over 6 tokens that are no grid of patches (channels, perhaps)",
@@ -521,6 +533,30 @@ def test_logits_that_do_not_depend_on_attention(method: MapFunction) -> None:
     nn.init.zeros_(net.fc.weight)
     with pytest.raises(ModelError, match="whose logits do not depend on its attention"):
         method(net, pictures(), IDS)
+
+
+class Unread(TinyVit):
+    """A last block that nothing is read from, as in transformers' SigLIP for classification."""
+
+    def __init__(self) -> None:
+        super().__init__(depth=3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.blocks[1](self.blocks[0](self.embedded(x)))
+        self.blocks[2](tokens)
+        logits: Tensor = self.fc(self.norm(tokens)[:, 0])
+        return logits
+
+
+def test_attention_that_is_not_read_does_not_count() -> None:
+    unread, net = Unread(), TinyVit()
+    net.load_state_dict(
+        {key: value for key, value in unread.state_dict().items() if ".2." not in key}
+    )
+    for method in METHODS.values():
+        found = method(unread, pictures(), IDS)
+        torch.testing.assert_close(found, method(net, pictures(), IDS))
+        assert found.std() > 1e-4
 
 
 def test_legrad_needs_blocks() -> None:
@@ -613,6 +649,14 @@ def test_a_network_that_was_rebuilt_is_looked_at_again() -> None:
         fresh = TinyVit(before=2)
         fresh.load_state_dict(net.state_dict())
         assert torch.equal(method(net, pictures(), IDS), method(fresh, pictures(), IDS))
+    for _ in range(2):  # one layer more
+        net.blocks.append(Block(WRITTEN["fused"]))
+        for method in METHODS.values():
+            fresh = copy.deepcopy(net)
+            assert torch.equal(method(net, pictures(), IDS), method(fresh, pictures(), IDS))
+    net = TinyVit(before=2)
+    for method in METHODS.values():
+        method(net, pictures(), IDS)
     net.read = "patches"  # of the same shapes
     fresh = TinyVit(before=2, read="patches")
     fresh.load_state_dict(net.state_dict())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from seewhy.explainer import explain
+from seewhy.methods.passes import require_prepared
 
 
 def cam(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
@@ -25,5 +26,6 @@ def cam(model: nn.Module, images: Tensor, classes: Tensor) -> Tensor:
     Source:
         Zhou et al., Learning Deep Features for Discriminative Localization, CVPR 2016, eq. 2.
     """
+    require_prepared(images, classes)
     result = explain(model, images, classes[:, None])
     return result.upsample(tuple(images.shape[2:]))[:, 0].float()

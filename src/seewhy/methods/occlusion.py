@@ -9,7 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.errors import InputError
-from seewhy.methods.passes import at_once, logits_of, require_classes, undisturbed
+from seewhy.methods.passes import (
+    at_once,
+    logits_of,
+    require_classes,
+    require_prepared,
+    undisturbed,
+)
 
 Window = tuple[slice, slice]
 
@@ -46,6 +52,7 @@ def occlusion(
     """
     _check_share("patch", patch)
     _check_share("stride", stride)
+    require_prepared(images, classes)
     height, width = images.shape[2:]
     windows = list(itertools.product(_places(height, patch, stride), _places(width, patch, stride)))
     with undisturbed(model, images, classes) as network, torch.no_grad():

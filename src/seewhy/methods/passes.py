@@ -116,7 +116,7 @@ def undisturbed(model: nn.Module, images: Tensor, classes: Tensor) -> Iterator[n
         InputError: pictures or classes of the wrong form.
         ModelError: whatever the network raises within.
     """
-    _check(images, classes)
+    require_prepared(images, classes)
     network = unwrap(model)
     try:
         with torch.inference_mode(mode=False), run_eagerly(), in_eval_mode(network):
@@ -161,7 +161,12 @@ def logits_of(output: Any, batch: int) -> Tensor:
     return tensor.reshape(batch, -1)
 
 
-def _check(images: Tensor, classes: Tensor) -> None:
+def require_prepared(images: Tensor, classes: Tensor) -> None:
+    """Refuse what is no batch of prepared pictures with a class for each.
+
+    Raises:
+        InputError, ClassError: pictures or classes of the wrong form.
+    """
     if images.ndim != 4 or not images.is_floating_point() or 0 in images.shape:
         raise InputError(
             "images",

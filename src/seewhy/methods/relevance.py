@@ -47,18 +47,20 @@ def watched_logits(
 
     In the graph are only what `see` returns, where that requires a gradient, and what follows.
     """
-    shapes: list[tuple[int, ...]] = []
+    layers = 0
 
     def checked(_scores: Tensor, weights: Tensor) -> Tensor:
-        shapes.append(tuple(by_head(weights, len(images)).shape[2:]))
-        if tuple(shapes) != tokens.shapes[: len(shapes)]:
+        nonlocal layers
+        layers += 1
+        if layers > len(tokens.kinds):  # of no use to the logits
+            return weights
+        if tuple(by_head(weights, len(images)).shape[2:]) != tokens.shapes[layers - 1]:
             raise OutdatedError
-        is_used = len(shapes) <= len(tokens.kinds)
-        return see(weights, len(shapes) - 1) if is_used else weights
+        return see(weights, layers - 1)
 
     with OnlyThePicture(), SeeAttention(checked):
         logits = logits_of(network(images.detach().clone()), batch)
-    if len(shapes) < len(tokens.shapes):
+    if layers != len(tokens.shapes):
         raise OutdatedError
     return logits
 
