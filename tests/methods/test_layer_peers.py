@@ -30,6 +30,7 @@ from seewhy.methods import (
 )
 from seewhy.methods.eigen_cam import projected
 from seewhy.methods.from_layers import in_picture
+from seewhy.methods.layers import found
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
 LAYERS = ("fine", "coarse")  # of the picture's own size, and of half of it
@@ -250,6 +251,19 @@ def test_beside_captum(layer: str) -> None:
     products = attr.LayerGradientXActivation(model, module).attribute(images, CLASSES).detach()
     ours = hirescam(net(), images, CLASSES, layers=layer)
     torch.testing.assert_close(ours, in_picture(products.sum(1), (12, 12)))
+
+
+def test_what_is_chosen_of_a_vision_transformer() -> None:
+    """TorchCAM takes heads and tokens of the last keys for channels and rows."""
+    register_torchvision_schemas()
+    timm = pytest.importorskip("timm", reason="needs the timm extra")
+    methods = pytest.importorskip("torchcam.methods", reason="needs the bench extra: torchcam")
+    model = timm.create_model("vit_tiny_patch16_224", img_size=64, depth=2, num_classes=5).eval()
+    theirs = methods.GradCAM(model, input_shape=(3, 64, 64))
+    assert theirs.target_names == ["blocks.1.attn.k_norm"]
+    theirs.remove_hooks()
+    (ours,) = found(model, torch.randn(2, 3, 64, 64), ())
+    assert (ours.name, ours.layout.grid) == ("blocks.1.norm1", (4, 4))
 
 
 def test_a_trained_net_on_photographs() -> None:
