@@ -186,9 +186,11 @@ class Explanation:
 
     def class_evidence(self, index: int) -> tuple[ClassEvidence, ...]:
         """The numbers and the map of each class explained, for one picture of the batch."""
-        from seewhy.results import ClassEvidence
+        from seewhy.results import MEAN, ClassEvidence
 
         ids = self.classes[index].tolist()
+        own = [None] * len(ids) if self.views is None else self.views.plain[index].tolist()
+        word = self.quantity if self.views is None else MEAN + self.quantity
         maps = self.maps[index].float().cpu().numpy()
         probabilities = self.probabilities[index, self.classes[index]]
         sums = (self.target, self.evidence, self.bias, self.certificate)
@@ -196,10 +198,11 @@ class Explanation:
         return tuple(
             replace(
                 ClassEvidence(class_id, self.name(class_id), *numbers),
-                quantity=self.quantity,
+                quantity=word,
                 kind=self.kind,
+                plain_logit=plain,
             )
-            for class_id, *numbers in zip(ids, *columns, maps, strict=True)
+            for plain, class_id, *numbers in zip(own, ids, *columns, maps, strict=True)
         )
 
     @property

@@ -37,9 +37,11 @@ class ClassEvidence:
         certificate: deviation of `evidence + bias` from `logit`, over the scale of the logits.
         map: raw, signed evidence in logits on the feature grid, shape (height, width), float32.
         quantity: what the model gives there: a "logit", or an "output" or "similarity" that is
-            none; then `logit`, `evidence`, `bias` and `map` are in its units.
+            none; then `logit`, `evidence`, `bias` and `map` are in its units. "mean ..." before it
+            where all of these are means over several passes.
         regions: where on the original picture that lies; None where nobody looked for it.
         kind: of the head, see `Explanation`; "first-order" and "none" leave a residual.
+        plain_logit: of a mean, what the model gives in a plain pass.
     """
 
     id: int
@@ -53,6 +55,7 @@ class ClassEvidence:
     quantity: str = "logit"
     regions: tuple[Region, ...] | None = None
     kind: str = "linear"
+    plain_logit: float | None = None
 
     @property
     def is_additive(self) -> bool:
@@ -84,6 +87,7 @@ class ClassEvidence:
         """All but the map, for a JSON document."""
         found = self.regions
         boxes = {} if found is None else {"boxes": [region.to_json() for region in found]}
+        own = {} if self.plain_logit is None else {"plain_logit": finite(self.plain_logit)}
         return {
             "id": self.id,
             "name": self.name,
@@ -96,6 +100,7 @@ class ClassEvidence:
             "residual": finite(self.residual),
             "residual_share": finite(self.residual_share),
             **boxes,
+            **own,
         }
 
 
@@ -143,14 +148,19 @@ class PictureEvidence:
         return self.classes[0].quantity if self.classes else "logit"
 
 
+MEAN = "mean "  # before a quantity that is one over several passes
+
+
 def whole(against: str | None, quantity: str = "logit") -> str:
     """The name of the sum: the logit, the margin over a class, or against all others at once.
 
     Against the others it is the log-odds of the class plus the entropy of the softmax over them.
-    What is no logit has a difference in place of a margin.
+    What is no logit has a difference in place of a margin. Means stay means.
     """
+    mean = MEAN if quantity.startswith(MEAN) else ""
+    quantity = quantity.removeprefix(MEAN)
     margin = "margin" if quantity == "logit" else "difference"
-    return {None: quantity, "others": "log-odds + entropy"}.get(against, margin)
+    return mean + {None: quantity, "others": "log-odds + entropy"}.get(against, margin)
 
 
 def quantity(task: str) -> str:
@@ -160,7 +170,7 @@ def quantity(task: str) -> str:
 
 def unit(quantity: str) -> str:
     """The unit of the evidence for such a quantity, with a space before it, or nothing."""
-    return " logits" if quantity == "logit" else ""
+    return " logits" if quantity.removeprefix(MEAN) == "logit" else ""
 
 
 def percent(probability: float) -> str:

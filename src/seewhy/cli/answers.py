@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar, overload
@@ -19,10 +19,12 @@ from seewhy.cli.rereading import LostPicture, Version, read_again, version_of
 from seewhy.errors import ImageError
 from seewhy.explainer import explain
 from seewhy.explanation import Explanation
+from seewhy.finer.views import Views
+from seewhy.finer.wish import Wish
 from seewhy.geometry import Geometry
 from seewhy.models import Classifier
 from seewhy.regions import Search
-from seewhy.results import ClassEvidence, PictureEvidence, Prediction, quantity
+from seewhy.results import MEAN, ClassEvidence, PictureEvidence, Prediction, quantity
 from seewhy.tasks import Task
 
 Item = TypeVar("Item")
@@ -43,6 +45,7 @@ class Question:
         output: which of the model's outputs, if it has several.
         task: what that output means.
         search: how boxes are looked for, if they are.
+        finer: how fine the maps are to be, and over what they are averaged.
     """
 
     model: Classifier
@@ -52,6 +55,7 @@ class Question:
     output: str | None = None
     task: Task = "single-label"
     search: Search | None = None
+    finer: Wish = field(default_factory=Wish)
 
     @property
     def against_name(self) -> str | None:
@@ -63,7 +67,7 @@ class Question:
     @property
     def quantity(self) -> str:
         """What the model gives: see `ClassEvidence`."""
-        return quantity(self.task)
+        return ("" if self.finer.is_plain else MEAN) + quantity(self.task)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class Answer:
         error: the one line that says why the picture could not be read.
         files: what was drawn of it.
         version: what changes when the file does.
+        views: what its numbers and maps are means over, if they are.
     """
 
     path: Path
@@ -93,6 +98,7 @@ class Answer:
     error: str | None = None
     files: tuple[Path, ...] = ()
     version: Version | None = None
+    views: Views | None = None
 
     def picture(self) -> PictureEvidence:
         """Return the same with its pixels, read again from the disk.
@@ -218,6 +224,7 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
         task=question.task,
         class_names=question.model.class_names,
         strict=False,
+        **asdict(question.finer),
     )
     has_all = question.classes != "positive"
     exact = (result.adds_up | (not result.is_additive)).all(1).tolist()
@@ -235,6 +242,7 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
             result.against_name,
             is_exact,
             version=each.version,
+            views=result.views,
         )
         for index, (each, is_exact) in enumerate(zip(batch, exact, strict=True))
     ]

@@ -14,6 +14,7 @@ from seewhy.errors import InputError
 
 if TYPE_CHECKING:
     from seewhy.cli.answers import Question
+    from seewhy.finer.wish import Wish as FinerWish
     from seewhy.heads import Head
     from seewhy.models import Classifier
     from seewhy.regions import Search
@@ -39,6 +40,7 @@ seewhy explain cat.jpg --classes "tabby,lynx" --against "Egyptian cat"
 seewhy explain 'scans/**/*.png' --model nets.py:make --weights best.pth
 seewhy explain photos/ --json > answers.json
 seewhy explain photos/ --boxes --out maps --coco boxes.json
+seewhy explain cat.jpg --out maps --resolution 2     finer maps
 
 Each line says how the logit comes about: the evidence lies in the picture,
 the bias does not, and both add up to the logit but for rounding.
@@ -93,6 +95,10 @@ def explain(
     crop: options.Crop = None,
     mode: options.Mode = None,
     interpolation: options.Interpolation = None,
+    resolution: options.Resolution = 1,
+    how: options.How = "auto",
+    flip: options.Flip = False,
+    scales: options.Scales = None,
     device: options.Device = None,
     batch_size: Annotated[
         int | None,
@@ -104,7 +110,9 @@ def explain(
     from seewhy import files, images
     from seewhy.cli.output import Output, labels
     from seewhy.cli.run import Wish, run
+    from seewhy.finer.wish import wish as finer
 
+    views = finer(resolution, how, flip, options.scales(scales) if scales else None)
     paths = images.find_pictures(pictures)
     folder = out or (DEFAULT_FOLDER if html else None)
     drawn = Output(files.writable_folder(folder), style, labels(paths), scale) if folder else None
@@ -136,6 +144,7 @@ def explain(
         output=output,
         task=task,
         search=search,
+        views=views,
     )
     wish = Wish(
         output=drawn,
@@ -160,6 +169,7 @@ def ask(
     output: str | None = None,
     task: str | None = None,
     search: Search | None = None,
+    views: FinerWish | None = None,
 ) -> Question:
     """Put the question together, so that a bad one fails before the first picture is read.
 
@@ -171,6 +181,7 @@ def ask(
     """
     from seewhy import tasks
     from seewhy.cli.answers import Question
+    from seewhy.finer.wish import Wish as FinerWish
     from seewhy.heads import cached_head
 
     head = cached_head(model.module, model.example(), output)
@@ -186,6 +197,7 @@ def ask(
         output=output,
         task=meant,
         search=search,
+        finer=views or FinerWish(),
     )
 
 

@@ -84,7 +84,6 @@ def _found(entry: ClassEvidence) -> str:
 
 def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
     logit, *parts = (f"{value:z.{digits}f}" for value in rounded(*_numbers(entry), digits))
-    check = entry.verdict if answer.is_exact else f"DOES NOT ADD UP: off by {entry.certificate:.0e}"
     return (
         plain(answer.name),
         plain(_name(answer, entry)),
@@ -93,8 +92,16 @@ def _cells(answer: Answer, entry: ClassEvidence, digits: int) -> Cells:
         logit,
         "=" if entry.is_additive else "~",
         *parts,
-        check + _found(entry),
+        _check(answer, entry, digits) + _found(entry),
     )
+
+
+def _check(answer: Answer, entry: ClassEvidence, digits: int) -> str:
+    if not answer.is_exact:
+        return f"DOES NOT ADD UP: off by {entry.certificate:.0e}"
+    if entry.plain_logit is None:
+        return entry.verdict
+    return f"{entry.verdict} (plain pass: {entry.plain_logit:z.{digits}f})"
 
 
 def document(
@@ -139,4 +146,5 @@ def _result(answer: Answer) -> dict[str, object]:
         "classes": [entry.to_json() for entry in answer.classes],
         "files": [str(file) for file in answer.files],
         "error": answer.error,
+        **({} if answer.views is None else {"views": answer.views.to_json()}),
     }

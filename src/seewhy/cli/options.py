@@ -19,6 +19,7 @@ MODEL_HELP = (
     "--weights also a net's name: resnet20, nin, vgg16-gap, ..."
 )
 _MODEL, _INPUT, _RUN = "Model", "The network's input, where it differs", "Running"
+_FINER = "Finer maps, from several passes"
 
 Style = Literal["positive", "signed"]
 Scale = Literal["picture", "all"]
@@ -79,6 +80,21 @@ Device = Annotated[
     str | None,
     _option(_RUN, "--device", metavar="NAME", help="cpu, cuda, ...; a GPU if there is one."),
 ]
+Resolution = Annotated[
+    int,
+    _option(_FINER, "--resolution", metavar="N", help="2 or 4: cells along each side, for 1."),
+]
+How = Annotated[
+    str,
+    _option(_FINER, "--how", metavar="NAME", help="dilate, shift, or auto: dilate if exact."),
+]
+Flip = Annotated[
+    bool, _option(_FINER, "--flip", metavar=" ", help="Average with the mirrored pictures.")
+]
+Scales = Annotated[
+    str | None,
+    _option(_FINER, "--scales", metavar="NUMBERS", help="Average over sizes: 0.8,1.0,1.25."),
+]
 Debug = Annotated[
     bool, _option(_RUN, "--debug", metavar=" ", help="Show the traceback of an error.")
 ]
@@ -133,13 +149,24 @@ def sides(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[-1])
 
 
-def _numbers(option: str, text: str) -> tuple[float, ...]:
+def scales(text: str) -> tuple[float, ...]:
+    """Return the numbers of `--scales`.
+
+    Raises:
+        InputError: they are none.
+    """
+    return _numbers("--scales", text, "numbers with commas between them, as in 0.8,1.0,1.25")
+
+
+def _numbers(
+    option: str, text: str, expected: str = "one number a channel, as in 0.5,0.5,0.5"
+) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise InputError(
             option,
-            expected="one number a channel, as in 0.5,0.5,0.5",
+            expected=expected,
             got=repr(text),
             fix="write numbers with commas between them",
         ) from None

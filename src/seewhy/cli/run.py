@@ -60,6 +60,8 @@ def run(question: Question, paths: Sequence[Path], wish: Wish) -> tuple[int, lis
         where = f"; their overlays are in {drawn.folder}" if drawn else ""
         _say(f"interrupted: {len(done)} of {len(paths)} pictures are done{where}")
         return INTERRUPTED, written
+    if not wish.as_json:
+        _say_what_was_averaged(done)
     return _verdict(done), written
 
 
@@ -87,6 +89,12 @@ def _conclude(question: Question, wish: Wish, done: list[Answer]) -> list[Path]:
         report = partial(output.report, model=question.model.name, title=title)
         written.append(while_they_last(done, report))
     return written
+
+
+def _say_what_was_averaged(done: Sequence[Answer]) -> None:
+    views = next((each.views for each in done if each.views), None)
+    if views is not None:
+        _say(f"each is {views.describe()}")
 
 
 def _verdict(done: Sequence[Answer]) -> int:

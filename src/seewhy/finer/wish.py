@@ -23,7 +23,7 @@ class Wish:
     """
 
     resolution: int = 1
-    how: How = "auto"
+    how: str = "auto"
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
 
@@ -43,7 +43,7 @@ class Wish:
         return self.resolution == 1 and not self.flip and self.scales == (1.0,)
 
 
-def wish(resolution: int, how: How, flip: bool, scales: Sequence[float] | None) -> Wish:
+def wish(resolution: int, how: str, flip: bool, scales: Sequence[float] | None) -> Wish:
     """What the arguments of `explain` wish for.
 
     Raises:
