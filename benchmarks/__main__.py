@@ -16,13 +16,14 @@ from types import ModuleType
 
 import torch
 
-from benchmarks import cost, methods, peers, training
+from benchmarks import cost, finer, methods, peers, training
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 RACES: Mapping[str, ModuleType] = {
     "cost": cost,
     "peers": peers,
     "methods": methods,
+    "finer": finer,
     "training": training,
 }
 PACKAGES = ("torch", "torchvision", "torchcam", "grad-cam")
