@@ -301,3 +301,51 @@ def test_a_known_head(net: nn.Module) -> None:
     head = find_head(net, x)
     found = explain(net, x, resolution=2, head=head)
     torch.testing.assert_close(found.maps, explain(net, x, resolution=2).maps)
+
+
+class Flattened(nn.Module):
+    """A convolution with a stride, another, and a head that is read anew in each pass."""
+
+    def __init__(self, *head: nn.Module) -> None:
+        super().__init__()
+        self.trunk = nn.Sequential(
+            nn.Conv2d(3, 4, 3, 2, 1), nn.ReLU(), nn.Conv2d(4, 8, 3, 2, 1), nn.ReLU()
+        )
+        self.head = nn.Sequential(*head)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.trunk(x))
+        return logits
+
+
+HEADS = {
+    "pooled": lambda: [nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(8, 5)],
+    "first-order": lambda: [nn.Flatten(), nn.Linear(512, 16), nn.ReLU(), nn.Linear(16, 5)],
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("how", ["dilate", "shift"])
+def test_other_kinds_of_head(kind: str, how: Any) -> None:
+    """The head sees one usual grid at a time; what it leaves over is the mean of what views do."""
+    net = seeded(Flattened(*HEADS[kind]()))
+    x = pictures()
+    plain = explain(net, x, "all")
+    result = explain(net, x, "all", resolution=2, how=how, flip=True)
+    assert result.kind == plain.kind == kind
+    assert result.maps.shape[2:] == (16, 16)
+    assert result.is_exact == (kind == "pooled")
+    assert result.views is not None
+    torch.testing.assert_close(result.views.plain, plain.target)
+    total = result.maps.mean((2, 3)) + result.bias + result.residual
+    torch.testing.assert_close(total, result.target, rtol=1e-4, atol=1e-4)
+    assert (float(result.residual.abs().max()) > 1e-3) == (kind == "first-order")
+
+
+def test_residuals_are_means_too() -> None:
+    net = seeded(Flattened(*HEADS["first-order"]()))
+    x = pictures()
+    own, mirrored = explain(net, x, [2]), explain(net, x.flip(3), [2])
+    result = explain(net, x, [2], flip=True)
+    torch.testing.assert_close(result.residual, (own.residual + mirrored.residual) / 2)
+    torch.testing.assert_close(result.maps, (own.maps + mirrored.maps.flip(3)) / 2)

@@ -30,8 +30,9 @@ def fine(net: nn.Module, x: Tensor, resolution: int) -> tuple[Tensor, Tensor, Pl
     head = find_head(net, x)
     plan = dilate.plan_for(net, head, x, resolution)
     with torch.no_grad():
-        logits, features = dilate.run(net, head, x, plan)
-    return interleaved(features, plan.order), logits.unflatten(0, (plan.views, -1)), plan
+        seen = dilate.look(net, head, x, plan)
+    logits = seen.logits.unflatten(0, (plan.views, -1))
+    return interleaved(seen.features, plan.order), logits, plan
 
 
 def usual(net: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:

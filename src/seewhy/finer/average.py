@@ -8,6 +8,7 @@ target. The model's own logits stay beside it.
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,14 +26,13 @@ from seewhy.finer.looks import Look, looks
 from seewhy.finer.plan import CannotDilate, Plan
 from seewhy.finer.views import Views
 from seewhy.finer.wish import Wish
-from seewhy.heads import Head
+from seewhy.heads import Head, Seen
 from seewhy.heads.layout import picture_size
 from seewhy.models.cost import cost
 from seewhy.observe import in_eval_mode, run_eagerly
 from seewhy.wording import complaint
 
 Way = Literal["dilate", "shift"]
-Features = tuple[Tensor, Tensor]  # logits, feature maps
 Pair = tuple[float, float]  # height, width
 
 
@@ -86,8 +86,8 @@ class _Runner:
         others = [look.pictures for look in wanted if look.scale != 1.0 and not look.is_mirrored]
         return "shift" if way == "dilate" and "shift" in map(self.way, others) else way
 
-    def run(self, look: Look, way: Way | None, cell: Pair = (1.0, 1.0)) -> Features:
-        """The logits and features of all views of a look.
+    def passes(self, look: Look, way: Way | None, cell: Pair = (1.0, 1.0)) -> Iterator[Seen]:
+        """The logits and features of all views of a look, in one pass or in several.
 
         Args:
             look: at which pictures.
@@ -97,10 +97,11 @@ class _Runner:
         pictures, resolution = look.pictures, self.wish.resolution
         try:
             if way == "dilate":
-                return dilate.run(self.network, self.head, pictures, self.plan(pictures))
-            if way == "shift":
-                return shift.run(self.network, self.head, pictures, resolution, cell)
-            return heads.run(self.network, self.head, (pictures,), {})
+                yield dilate.look(self.network, self.head, pictures, self.plan(pictures))
+            elif way == "shift":
+                yield from shift.looks(self.network, self.head, pictures, resolution, cell)
+            else:
+                yield heads.look(self.network, self.head, (pictures,), {})
         except SeewhyError:
             raise
         except Exception as error:
@@ -142,27 +143,33 @@ class _Mean:
         cell: the height and width of a usual cell, in pixels.
         way: how the grid of each look is made finer.
         looks: all that are wished for.
-        plain: the logits and features of a plain pass.
-        known: those of all views of the plain look, if it is among the looks and was run already.
+        plain: what a plain pass shows.
+        known: what all views of the plain look show, if it is among the looks and was run already.
+        extra: plain passes beside those of the looks.
     """
 
     def __init__(self, runner: _Runner, pictures: Tensor, options: dict[str, Any]) -> None:
         self.runner, self.options, self.own = runner, options, Look(pictures)
         way = runner.way(pictures)
-        plain = None if way == "dilate" else runner.run(self.own, None)
-        grid = runner.plan(pictures).grid if plain is None else tuple(plain[1].shape[2:])
+        plain = None if way == "dilate" else self._plain()
+        grid = runner.plan(pictures).grid if plain is None else tuple(plain.features.shape[2:])
         _require_grid(grid)
         self.cell = pictures.shape[2] / grid[0], pictures.shape[3] / grid[1]
         self.looks = list(looks(pictures, grid, runner.wish))
         self.way = runner.common_way(self.looks, way)
         self.known = None
         if self.way != "shift" and self.looks[0].is_plain:
-            self.known = plain or runner.run(self.own, self.way)
-        self.plain = plain or self._undisturbed() or runner.run(self.own, None)
+            self.known = plain or next(runner.passes(self.own, self.way))
+        own = self._undisturbed() if plain is None else None
+        self.plain = plain or own or self._plain()
+        self.extra = int(own is None and self.plain is not self.known)
+
+    def _plain(self) -> Seen:
+        return next(self.runner.passes(self.own, None))
 
     def explanation(self, classes: Any) -> Explanation:
         """What all looks together say of the classes, which are chosen by the plain pass."""
-        usual = self._explain(self.plain, classes, **self.options)
+        usual = self._explain(self.plain, classes, self.options)
         ids, logits = usual.classes, usual.logits
         parts = [self._part(look, ids, _times(self.runner.wish, usual)) for look in self.looks]
         maps, bias, target, worst = (torch.stack(each) for each in zip(*parts, strict=True))
@@ -178,33 +185,38 @@ class _Mean:
             views=self._views(usual.target),
         )
 
-    def _undisturbed(self) -> Features | None:
-        """Of the views of a dilated pass, what a plain pass gives."""
-        if self.known is None:
+    def _undisturbed(self) -> Seen | None:
+        """Of the views of a dilated pass, what a plain pass shows; None if it cannot be told."""
+        if self.known is None or self.known.tail is not None:
             return None
         plan = self.runner.plan(self.own.pictures)
-        logits, features = (dilate.undisturbed(plan, each) for each in self.known)
-        return logits, features
+        logits, features = self.known.logits, self.known.features
+        return Seen(dilate.undisturbed(plan, logits), dilate.undisturbed(plan, features))
 
     def _part(
         self, look: Look, ids: Tensor, size: tuple[int, int]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The means over one look's views: map, bias and target; and the worst certificate."""
-        is_known = look.is_plain and self.known is not None
-        features = self.known if is_known else self.runner.run(look, self.way, self.cell)
-        assert features is not None, "known, or just run"
-        views = features[0].shape[0] // ids.shape[0]
-        every = self._explain(features, ids.repeat(views, 1), **self.options | {"geometry": ()})
-        maps = look.upright(interleaved(every.maps, self.runner.order(look, self.way)))
+        known = [self.known] if look.is_plain and self.known is not None else None
+        options = self.options | {"geometry": ()}
+        every = [
+            self._explain(seen, ids.repeat(len(seen.logits) // len(ids), 1), options)
+            for seen in known or self.runner.passes(look, self.way, self.cell)
+        ]
+        maps, bias, target, certificate = (
+            torch.cat([getattr(each, name) for each in every])
+            for name in ("maps", "bias", "target", "certificate")
+        )
+        maps = look.upright(interleaved(maps, self.runner.order(look, self.way)))
         bias, target, certificate = (
-            each.unflatten(0, (views, -1)) for each in (every.bias, every.target, every.certificate)
+            each.unflatten(0, (-1, len(ids))) for each in (bias, target, certificate)
         )
         return resampled(maps, size), bias.mean(0), target.mean(0), certificate.amax(0)
 
-    def _explain(self, features: Features, classes: Any, **options: Any) -> Explanation:
-        logits, maps = features
+    def _explain(self, seen: Seen, classes: Any, options: dict[str, Any]) -> Explanation:
+        network, head = self.runner.network, self.runner.head
         return explain_features(
-            self.runner.network, self.runner.head, logits, maps, classes, **options
+            network, head, seen.logits, seen.features, classes, tail=seen.tail, **options
         )
 
     def _views(self, plain: Tensor) -> Views:
@@ -216,7 +228,7 @@ class _Mean:
         """The multiply-adds of all passes over those of a plain one."""
         plain = self.runner.multiply_adds(self.own, None)
         every = sum(self.runner.multiply_adds(look, self.way) for look in self.looks)
-        return (every + (self.known is None) * plain) / plain
+        return (every + self.extra * plain) / plain
 
 
 def _times(wish: Wish, usual: Explanation) -> tuple[int, int]:

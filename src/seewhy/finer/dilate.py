@@ -21,7 +21,7 @@ from seewhy.errors import ModelError, SeewhyError
 from seewhy.evidence import logit_scale
 from seewhy.finer.plan import CannotDilate, Plan, find_plan
 from seewhy.finer.windows import NAMES, windows
-from seewhy.heads import Head
+from seewhy.heads import Head, Seen
 from seewhy.observe import in_eval_mode, run_eagerly
 from seewhy.wording import complaint
 
@@ -69,10 +69,10 @@ def plan_for(network: nn.Module, head: Head, pictures: Tensor, resolution: int) 
     return found
 
 
-def run(network: nn.Module, head: Head, pictures: Tensor, plan: Plan) -> tuple[Tensor, Tensor]:
+def look(network: nn.Module, head: Head, pictures: Tensor, plan: Plan) -> Seen:
     """One pass on the finer grid: logits (views * B, C) and features (views * B, K, H, W)."""
     with ordinary_mode(), _Splitting(plan):
-        return heads.run(network, head, (pictures,), {})
+        return heads.look(network, head, (pictures,), {})
 
 
 def undisturbed(plan: Plan, views: Tensor) -> Tensor:
@@ -91,14 +91,14 @@ def ordinary_mode() -> Iterator[None]:
 def _verified(network: nn.Module, head: Head, pictures: Tensor, resolution: int) -> Plan:
     with ordinary_mode(), in_eval_mode(network), run_eagerly():
         plan = find_plan(network, head, pictures.clone(), resolution)
-        usual = heads.run(network, head, (pictures.clone(),), {})
+        usual = heads.look(network, head, (pictures.clone(),), {})
         try:
-            finer = run(network, head, pictures.clone(), plan)
+            finer = look(network, head, pictures.clone(), plan)
         except (SeewhyError, RuntimeError, AssertionError, ValueError) as error:
             raise CannotDilate(f"cannot be run finer ({complaint(error)})") from error
-    tolerance = head.tolerance(*usual)
-    for before, after in zip(usual, finer, strict=True):
-        _require_unchanged(plan, before, after, tolerance)
+    tolerance = head.tolerance(usual.logits, usual.features)
+    _require_unchanged(plan, usual.features, finer.features, tolerance)
+    _require_unchanged(plan, usual.logits, finer.logits, tolerance)
     return plan
 
 

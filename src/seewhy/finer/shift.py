@@ -8,15 +8,15 @@ undisturbed one. What a shift brings in at the border repeats the picture's last
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from seewhy import heads
 from seewhy.errors import InputError
-from seewhy.heads import Head
+from seewhy.heads import Head, Seen
 
 Pictures = Float[Tensor, "batch channel height width"]
 
@@ -53,18 +53,15 @@ def shifted(pictures: Pictures, down: int, right: int) -> Pictures:
     return padded[:, :, top : top + height, left : left + width]
 
 
-def run(
+def looks(
     network: nn.Module, head: Head, pictures: Pictures, resolution: int, cell: tuple[float, float]
-) -> tuple[Tensor, Tensor]:
-    """The logits (views * B, C) and features (views * B, K, H, W) of all r x r views.
-
-    View `x * r + y` is shifted by the y-th shift down and the x-th to the right. Each is a pass of
-    its own, so that no more memory is needed than for one.
+) -> Iterator[Seen]:
+    """The passes of all r x r views; view `x * r + y` is shifted by the y-th down, x-th right.
 
     Raises:
         InputError: the grid has cells of fewer than r pixels.
     """
     down, right = (shifts(side, resolution) for side in cell)
-    passes = [heads.run(network, head, (shifted(pictures, y, x),), {}) for x in right for y in down]
-    logits, features = zip(*passes, strict=True)
-    return torch.cat(logits), torch.cat(features)
+    for x in right:
+        for y in down:
+            yield heads.look(network, head, (shifted(pictures, y, x),), {})
