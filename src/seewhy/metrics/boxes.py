@@ -45,7 +45,8 @@ class Overlaps:
         thresholds: shares of the maximum, (t,).
         components: whether only the box of the largest component counts, or the best of all.
         convention: of what a box is.
-        cut: how many true boxes reached beyond their picture, and were cut to it.
+        cut: how many true boxes reached beyond their picture, and were cut to it; of some of the
+            pictures (`of`) still the number for all.
     """
 
     values: Float64[NDArray[np.float64], "n t"]
