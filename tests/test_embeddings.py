@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.nets import Bare
 from tests.oracles import embeddings as oracle
+from tests.peers import register_torchvision_schemas
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -284,6 +285,19 @@ def test_a_head_may_be_given() -> None:
     torch.testing.assert_close(given.maps, found.maps)
     same = explain_similarity(net, x, x, head=head)
     assert same.is_exact
+
+
+def test_a_convnext_tower_as_open_clip_builds_it_is_exact() -> None:
+    """timm's trunk without a classifier: average, layer norm; then a linear projection."""
+    register_torchvision_schemas()
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    trunk = timm.create_model("convnext_atto", num_classes=0)
+    tower = nn.Sequential(trunk, nn.Linear(trunk.num_features, 12, bias=False)).eval()
+    result = explain_text(tower, torch.randn(2, 3, 64, 64), torch.randn(3, 12), "all")
+    assert result.kind == "normalised"
+    assert result.maps.shape == (2, 3, 2, 2)
+    assert result.is_exact
 
 
 # A cosine classifier whose scale is learned.

@@ -148,6 +148,17 @@ def test_a_sigmoid_of_one_logit_is_two_classes_too() -> None:
     assert result.is_exact
 
 
+def test_no_and_yes_on_a_finer_grid() -> None:
+    torch.manual_seed(0)
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1))
+    net = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), *pooled).eval()
+    x = torch.randn(2, 3, 12, 12)
+    result = explain(net, x, "all", task="binary", resolution=2, flip=True)
+    assert result.maps.shape == (2, 2, 12, 12)
+    torch.testing.assert_close(result.maps[:, 0], -result.maps[:, 1])
+    assert result.is_exact
+
+
 # Quantities.
 
 
