@@ -134,7 +134,7 @@ def explain(
     """
     if not isinstance(model, nn.Module) and isinstance(model, Prepared):
         preprocess, class_names = preprocess or model.preprocess, class_names or model.class_names
-        model = model.module
+        task, model = task or getattr(model, "task", None), model.module
     names = None if class_names is None else tuple(class_names)
     network = heads.unwrap(model)
     inputs, geometry = prepare_batch(images, network, preprocess)

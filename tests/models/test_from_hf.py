@@ -9,6 +9,7 @@ import pytest
 import torch
 from tests import peers
 
+from seewhy import explain, load_model
 from seewhy.errors import ModelError
 from seewhy.images import Preprocess
 
@@ -57,6 +58,26 @@ def test_a_folder_gives_network_names_and_preprocessing(folder: Path) -> None:
         (64, 64), 0.8, "crop", "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
     )
     assert parts.module(torch.zeros(2, 3, 64, 64)).logits.shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("problem", "task"),
+    [
+        (None, None),
+        ("regression", "regression"),
+        ("single_label_classification", "single-label"),
+        ("multi_label_classification", "multi-label"),
+    ],
+)
+def test_a_configuration_may_say_what_the_logits_mean(
+    folder: Path, problem: str | None, task: str | None
+) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"problem_type": problem}))
+    model = load_model(f"hf:{folder}")
+    assert model.task == task
+    assert explain(model, torch.randn(2, 3, 64, 64)).task == (task or "single-label")
+    assert explain(model, torch.randn(2, 3, 64, 64), task="multi-label").task == "multi-label"
 
 
 def test_its_weights_are_read_unless_random_ones_are_wanted(folder: Path) -> None:

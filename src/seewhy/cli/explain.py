@@ -187,7 +187,7 @@ def ask(
     head = cached_head(model.module, model.example(), output)
     if draws or search:
         _check_grid(model, head)
-    meant = tasks.task_of(task, head.num_classes, head.activation, model.class_names)
+    meant = tasks.task_of(task or model.task, head.num_classes, head.activation, model.class_names)
     names, count = tasks.outcomes(meant, head.num_classes, model.class_names)
     return Question(
         model=model,

@@ -90,7 +90,7 @@ def load_model(
         fit(parts.module, parts.rename(read_weights(weights)), path=weights, model=name)
     changes = {"mean": mean, "std": std, "crop": crop, "interpolation": interpolation, "mode": mode}
     preprocess = _override(parts.preprocess, size, changes)
-    bare = Classifier(name, _settle(parts.module, target), preprocess)
+    bare = Classifier(name, _settle(parts.module, target), preprocess, task=parts.task)
     return _named(bare, _try(bare), num_classes=wanted, names=names, own=parts.class_names)
 
 

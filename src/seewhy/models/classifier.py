@@ -13,6 +13,7 @@ from seewhy import classes
 
 if TYPE_CHECKING:
     from seewhy.images import Preprocess
+    from seewhy.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Classifier:
         preprocess: how its pictures are prepared.
         class_names: the name of each logit, or None if they are not known.
         num_classes: number of logits, or None if the network did not show it.
+        task: what the logits mean, where the model's source says so: see `explain`.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Classifier:
     preprocess: Preprocess
     class_names: tuple[str, ...] | None = None
     num_classes: int | None = None
+    task: Task | None = None
 
     def __call__(self, batch: Tensor) -> object:
         """Return what the network returns for prepared pictures (batch, channel, height, width)."""

@@ -14,9 +14,17 @@ from seewhy.wording import first_few, near_or
 if TYPE_CHECKING:
     from torch import nn
 
+    from seewhy.tasks import Task
 
 # What Pillow's numbers mean.
 RESAMPLING: dict[int, Interpolation] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}
+
+# What a configuration's problem_type means; most have none.
+TASKS: dict[str | None, Task] = {
+    "regression": "regression",
+    "single_label_classification": "single-label",
+    "multi_label_classification": "multi-label",
+}
 
 
 def load(request: Request) -> Parts:
@@ -42,6 +50,7 @@ def load(request: Request) -> Parts:
         module,
         _preprocess(_processor(transformers, request)),
         None if labels[0] == "LABEL_0" else labels,
+        task=TASKS.get(config.problem_type),
     )
 
 

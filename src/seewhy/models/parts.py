@@ -14,6 +14,7 @@ from seewhy.wording import complaint
 
 if TYPE_CHECKING:
     from seewhy.images import Preprocess
+    from seewhy.tasks import Task
 
 State = Mapping[str, Tensor]
 
@@ -44,12 +45,14 @@ class Parts:
         preprocess: how its pictures are prepared.
         class_names: the name of each logit, where the source knows them.
         rename: translates a checkpoint's names of tensors to the module's.
+        task: what the logits mean, where the source says so: see `explain`.
     """
 
     module: nn.Module
     preprocess: Preprocess
     class_names: tuple[str, ...] | None = None
     rename: Callable[[State], State] = dict
+    task: Task | None = None
 
 
 Source = Callable[[Request], Parts]
