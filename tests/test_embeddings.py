@@ -300,6 +300,91 @@ def test_a_convnext_tower_as_open_clip_builds_it_is_exact() -> None:
     assert result.is_exact
 
 
+# Towers that end in something else.
+
+
+class Ending(nn.Module):
+    """A tower that ends in a function of its features, which are the same as its input."""
+
+    def __init__(self, ending: Any, channels: int = 3) -> None:
+        super().__init__()
+        self.features, self.ending = nn.Conv2d(channels, channels, 1, bias=False), ending
+        nn.init.dirac_(self.features.weight)  # what comes out is what went in
+
+    def forward(self, x: Tensor) -> Any:
+        return self.ending(self.features(x))
+
+
+def test_the_largest_values_by_hand() -> None:
+    """Max pooling: 12 and 16 in one cell each, a length of 20; beside it a picture along (1, 0)."""
+    net = Ending(lambda h: h.amax((2, 3)) @ torch.eye(2), channels=2)
+    result = explain_similarity(net, A, B)
+    assert result.a.kind == "pooled"
+    assert result.similarity.tolist() == pytest.approx([0.6])
+    torch.testing.assert_close(result.a.maps, torch.tensor([[[[2.4, 0.0], [0.0, 0.0]]]]))
+    torch.testing.assert_close(result.b.maps, torch.tensor([[[[0.0, 1.2], [1.2, 0.0]]]]))
+    assert result.is_exact
+
+
+def test_one_picture_is_compared_with_many_by_a_tower_of_another_kind() -> None:
+    net = Ending(lambda h: h.amax((2, 3)) @ torch.eye(3)[:, :2])
+    query, many = torch.rand(1, 3, 4, 4), torch.rand(4, 3, 4, 4)
+    for one, other in ((query, many), (many, query)):
+        result = explain_similarity(net, one, other)
+        assert result.a.maps.shape == result.b.maps.shape == (4, 1, 4, 4)
+        assert len(result.a.geometry) == len(result.b.geometry) == 4
+        alone = explain_similarity(net, one[-1:], other[-1:])
+        torch.testing.assert_close(result.a.maps[3:], alone.a.maps)
+        torch.testing.assert_close(result.b.maps[3:], alone.b.maps)
+
+
+def test_an_mlp_after_pooling_leaves_a_residual_that_is_told() -> None:
+    torch.manual_seed(0)
+    mlp = nn.Sequential(nn.Linear(3, 8), nn.GELU(), nn.Linear(8, 4))
+    net = Ending(lambda h: mlp(h.mean((2, 3)))).eval()
+    x, texts = torch.randn(2, 3, 4, 4), torch.randn(3, 4)
+    told = explain_text(net, x, texts, "all", logit_scale=10.0)
+    assert (told.kind, told.is_additive) == ("first-order", False)
+    cosine = F.normalize(mlp(x.mean((2, 3)))) @ F.normalize(texts).T
+    torch.testing.assert_close(told.logits, (10 * cosine).detach())
+    torch.testing.assert_close(told.residual, told.logits - told.evidence - told.bias)
+    pooled = x.mean((2, 3)).requires_grad_()
+    held = mlp(pooled).norm(dim=1).detach()  # the length of the embedding is held, and no more
+    target = 10 * (mlp(pooled) @ F.normalize(texts).T)[:, 1] / held
+    (slope,) = torch.autograd.grad(target.sum(), pooled)
+    torch.testing.assert_close(told.maps[:, 1], torch.einsum("bk,bkhw->bhw", slope, x))
+
+
+def test_the_tower_of_a_clip_with_a_class_token_is_said_to_be_one() -> None:
+    """As the docstring shows it for transformers; a tiny model with random weights."""
+    register_torchvision_schemas()
+    transformers = pytest.importorskip("transformers")
+    small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2}
+    torch.manual_seed(0)
+    config = transformers.CLIPConfig(
+        text_config=small | {"vocab_size": 30, "num_attention_heads": 2, "eos_token_id": 2},
+        vision_config=small | {"image_size": 32, "patch_size": 8, "num_attention_heads": 2},
+        projection_dim=12,
+    )
+    clip = transformers.CLIPModel(config).eval()
+
+    class ImageTower(nn.Module):
+        def __init__(self, clip: Any) -> None:
+            super().__init__()
+            self.clip = clip
+
+        def forward(self, pixels: Tensor) -> Any:
+            return self.clip.get_image_features(pixel_values=pixels)
+
+    x, tokens = torch.randn(2, 3, 32, 32), torch.randint(3, 30, (3, 6))
+    whole = clip(pixel_values=x, input_ids=tokens)
+    scale = clip.logit_scale.exp()
+    told = explain_text(ImageTower(clip), x, whole.text_embeds, "all", logit_scale=scale)
+    torch.testing.assert_close(told.logits, whole.logits_per_image.detach(), rtol=1e-4, atol=1e-4)
+    assert (told.kind, told.is_additive) == ("none", False)
+    assert told.maps.shape == (2, 3, 4, 4)
+
+
 # A cosine classifier whose scale is learned.
 
 

@@ -55,6 +55,26 @@ def test_an_in_place_operation_makes_a_new_value() -> None:
     assert {copy for _, copy, _ in trace.sites_of(added)} == {False}
 
 
+def test_what_a_module_went_on_from_before_it_returned_it_is_told() -> None:
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(2, 3)
+
+        def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+            features = self.fc(x)
+            return features, features.mean(1)
+
+    trace = observe(nn.Sequential(Both()), torch.randn(4, 2))
+    features = trace.number(trace.output[0])
+    used = {s.owner: trace.is_used_before(features, s) for s, n in trace.sites if n == features}
+    assert {owner: used[owner] for owner in ("0.fc", "0", "")} == {
+        "0.fc": False,
+        "0": True,
+        "": True,
+    }
+
+
 def test_sites_are_modules_and_functions() -> None:
     trace = observe(Watched(), torch.randn(4, 2))
     owners = {(site.kind, site.owner) for site, _ in trace.sites}

@@ -29,14 +29,15 @@ from seewhy.explainer import (
     Classes,
     Prepared,
     explain_logits,
+    looked,
     require_exact,
-    seen,
     with_own_head,
 )
 from seewhy.explanation import Explanation
 from seewhy.geometry import Geometry
-from seewhy.heads import Head
+from seewhy.heads import Head, Seen
 from seewhy.heads.mixed import Mixed
+from seewhy.observe import find_tensors
 from seewhy.pictures import Preparer, prepare_batch
 from seewhy.tasks import Task
 from seewhy.wording import complaint, near_or
@@ -104,7 +105,8 @@ def explain_similarity(
     """Explain how alike a network finds two pictures: evidence on both, in units of similarity.
 
     Two forward passes, no gradient. Each map says what its own picture contributes, the other one
-    being what it is: `mean(map) + bias` is the similarity.
+    being what it is: `mean(map) + bias` is the similarity, for the kinds of head that promise it
+    (see `Explanation.kind`).
 
     Args:
         model: gives embeddings (B, D); what `load_model` gives, or any `nn.Module`.
@@ -117,8 +119,8 @@ def explain_similarity(
         strict: raise if a map does not add up.
 
     Raises:
-        HeadNotFound: the embedding has no head whose maps are exact.
-        CertificateError: evidence and bias do not add up to the similarity.
+        HeadNotFound: the network has no features with positions, or no gradient comes to them.
+        CertificateError: evidence and bias do not add up, though of this kind of head they should.
         InputError, ImageError: pictures that cannot be used, or whose embedding is zero, so that
             it has no cosine; an unknown measure.
         ModelError: the model cannot run on them.
@@ -181,7 +183,9 @@ def explain_text(
             def forward(self, pixels):
                 return self.clip.get_image_features(pixel_values=pixels)
 
-    A tower that reads a class token (CLIP's ViT) has no maps that add up.
+    A tower that pools otherwise is of kind "pooled" or "first-order"; one that reads a class token
+    (CLIP's ViT) is of kind "none", its maps do not add up, and `Explanation.residual` says by how
+    much.
 
     Args:
         model: the image tower, which gives embeddings (B, D), normalised or not.
@@ -199,8 +203,8 @@ def explain_text(
         strict: raise if a map does not add up.
 
     Raises:
-        HeadNotFound: the image embedding has no head whose maps are exact.
-        CertificateError: evidence and bias do not add up to the logits.
+        HeadNotFound: the tower has no features with positions, or no gradient comes to them.
+        CertificateError: evidence and bias do not add up, though of this kind of head they should.
         ClassError: a text that is not there, or names that do not fit the texts.
         InputError, ImageError: texts of another width, an embedding that is zero, or pictures
             that cannot be used.
@@ -239,6 +243,21 @@ class _Asked:
     inputs: Any
     geometry: tuple[Geometry | None, ...]
 
+    def __len__(self) -> int:
+        return len(next(tensor for _, tensor in find_tensors(self.inputs)))
+
+    def repeated(self, other: _Asked) -> _Asked:
+        """A single picture as many times as there are others; several as they are."""
+        if len(self) != 1:
+            return self
+
+        def again(tree: Any) -> Any:
+            return tree.expand(len(other), *tree.shape[1:]) if isinstance(tree, Tensor) else tree
+
+        inputs = self.inputs
+        many = {k: again(v) for k, v in inputs.items()} if type(inputs) is dict else again(inputs)
+        return _Asked(self.network, many, self.geometry * len(other))
+
 
 def _asked(model: nn.Module | Prepared, images: Any, preprocess: Preparer | None) -> _Asked:
     if not isinstance(model, nn.Module) and isinstance(model, Prepared):
@@ -258,31 +277,33 @@ def _told(
     head: Head,
 ) -> Explanation:
     """The evidence for some texts, with this head of the image tower."""
-    embedding, features = seen(asked.network, asked.inputs, head)
-    image = _wide(embedding)
+    seen = looked(asked.network, asked.inputs, head)
+    image = _wide(seen.logits)
     directions = _directions(texts.embeddings, image)
     factor = texts.scale / _length(image, "images")
     return explain_logits(
         asked.network,
         Mixed(head, directions[None], factor, texts.bias),
         image @ directions.T * factor[:, None] + texts.bias,
-        features,
+        seen.features,
         classes,
         task=tasks.task_of(task or "single-label", len(directions), None, texts.names),
-        tolerance=head.tolerance(embedding, features),
+        tolerance=head.tolerance(seen.logits, seen.features),
         scale=torch.full_like(factor, abs(texts.scale))[:, None],  # of a cosine of 1
         against=against,
         class_names=texts.names,
         geometry=asked.geometry,
+        tail=seen.tail,
     )
 
 
 @torch.no_grad()
 def _compared(one: _Asked, other: _Asked, measure: Measure, head: Head) -> Similarity:
     """Both sides of every pair, with this head."""
-    embedding_a, features_a = seen(one.network, one.inputs, head)
-    embedding_b, features_b = seen(other.network, other.inputs, head)
-    a, b = _paired(_wide(embedding_a), _wide(embedding_b))
+    if head.plan is not None:  # what was recorded of a pass is of its very pictures
+        one, other = one.repeated(other), other.repeated(one)
+    seen_a, seen_b = (looked(each.network, each.inputs, head) for each in (one, other))
+    a, b = _paired(_wide(seen_a.logits), _wide(seen_b.logits))
     lengths = a.norm(dim=1) * b.norm(dim=1)
     if measure == "cosine":
         lengths = _length(a, "image_a") * _length(b, "image_b")
@@ -291,19 +312,19 @@ def _compared(one: _Asked, other: _Asked, measure: Measure, head: Head) -> Simil
         _side,
         total=(a * b).sum(1) if factor is None else (a * b).sum(1) * factor,
         scale=lengths + (lengths == 0) if factor is None else torch.ones_like(lengths),
-        tolerance=head.tolerance(embedding_a, features_a),
+        tolerance=head.tolerance(seen_a.logits, seen_a.features),
         name=_NAMES[measure],
     )
     return Similarity(
-        side(one, features_a, Mixed(head, b[:, None], factor)),
-        side(other, features_b, Mixed(head, a[:, None], factor)),
+        side(one, seen_a, Mixed(head, b[:, None], factor)),
+        side(other, seen_b, Mixed(head, a[:, None], factor)),
         measure,
     )
 
 
 def _side(
     asked: _Asked,
-    features: Tensor,
+    seen: Seen,
     head: Mixed,
     *,
     total: Tensor,
@@ -318,13 +339,14 @@ def _side(
         asked.network,
         head,
         total[:, None],
-        features.expand(pairs, *features.shape[1:]),
+        seen.features.expand(pairs, *seen.features.shape[1:]),
         "all",
         task="similarity",
         tolerance=tolerance,
         scale=scale[:, None],
         class_names=(name,),
         geometry=geometry,
+        tail=seen.tail,
     )
 
 

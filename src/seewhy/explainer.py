@@ -266,19 +266,12 @@ def _explained(
     )
 
 
-def seen(network: nn.Module, inputs: Any, head: Head) -> tuple[Tensor, Tensor]:
-    """One forward pass: logits (B, C) and features (B, K, *S).
+def looked(network: nn.Module, inputs: Any, head: Head) -> Seen:
+    """One forward pass, and what was recorded of it where the head has to be read anew.
 
     Raises:
         ModelError: the model cannot run, or runs another way than through this head.
     """
-    head.require_steps()
-    found = looked(network, inputs, head)
-    return found.logits, found.features
-
-
-def looked(network: nn.Module, inputs: Any, head: Head) -> Seen:
-    """One forward pass, and what was recorded of it where the head has to be read anew."""
     try:
         with torch.no_grad(), in_eval_mode(network), run_eagerly():
             return heads.look(network, head, *heads.arguments(inputs))

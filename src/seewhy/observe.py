@@ -84,6 +84,7 @@ class Trace:
     names: dict[int, str] = field(default_factory=dict)
     from_input: set[int] = field(default_factory=set)
     sites: list[tuple[Site, int]] = field(default_factory=list)
+    _passed: dict[Site, int] = field(default_factory=dict)
     _latest: dict[Hashable, int] = field(default_factory=dict)
 
     def number(self, tensor: Tensor) -> int:
@@ -104,6 +105,19 @@ class Trace:
         if producer is not None and not self.from_input.isdisjoint(producer.inputs()):
             self.from_input.add(number)
         return number
+
+    def note(self, site: Site, tensor: Tensor) -> None:
+        """Note that a tensor passes a site now."""
+        self.sites.append((site, self.number(tensor)))
+        self._passed[site] = len(self.tensors)
+
+    def is_used_before(self, number: int, site: Site) -> bool:
+        """Whether something was computed from a value before it passed a site.
+
+        A module may return what it went on from: so does a transformer that pools a token itself.
+        """
+        since = self.producers[number + 1 : self._passed[site]]
+        return any(operation and number in operation.inputs() for operation in since)
 
     def shape(self, number: int) -> tuple[int, ...]:
         """The shape of a value."""
@@ -285,7 +299,7 @@ class _FunctionSites(TorchFunctionMode):
         if isinstance(result, Tensor):
             site = Site("function", func, self.calls[func], ())
             self.calls[func] += 1
-            self.trace.sites.append((site, self.trace.number(result)))
+            self.trace.note(site, result)
         return result
 
 
@@ -301,7 +315,7 @@ def _module_sites(model: nn.Module, trace: Trace) -> Iterator[None]:
         if name is None or threading.get_ident() != thread:
             return
         for path, tensor in find_tensors(tree):
-            trace.sites.append((Site(kind, name, calls[name], path), trace.number(tensor)))
+            trace.note(Site(kind, name, calls[name], path), tensor)
         calls[name] += kind == "output"
 
     def before(module: nn.Module, args: Any) -> None:

@@ -30,8 +30,9 @@ def taps(trace: Trace, number: int) -> list[Tap]:
 
 
 def exact_taps(trace: Trace, number: int) -> list[Tap]:
-    """The ways to pick a value up at the very moment at which it is there, the best first."""
-    return [tap for tap, is_there in _ranked(trace, number) if is_there]
+    """The ways to pick a value up before anything is made of it, the best first."""
+    exact = [tap for tap, is_there in _ranked(trace, number) if is_there]
+    return [tap for tap in exact if not trace.is_used_before(number, tap.site)]
 
 
 def _ranked(trace: Trace, number: int) -> list[tuple[Tap, bool]]:
