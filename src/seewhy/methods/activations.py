@@ -73,7 +73,7 @@ def seen(network: nn.Module, images: Tensor, layers: Sequence[Layer]) -> Seen:
         WentAnotherWay: it did not come by a layer.
     """
     logits, kept = _pass(network, images, layers, lambda tensor: (tensor.clone(), None))
-    return Seen(logits, tuple(map(_finite_features, layers, kept)))
+    return Seen(logits, tuple(map(_features, layers, kept)))
 
 
 def differentiated(
@@ -103,8 +103,8 @@ def differentiated(
             )
     return Differentiated(
         logits.detach(),
-        tuple(map(_finite_features, layers, kept)),
-        tuple(map(_finite_gradients, layers, gradients)),
+        tuple(map(_features, layers, kept)),
+        tuple(map(_gradients, layers, gradients)),
     )
 
 
@@ -159,29 +159,29 @@ def _pass(
                 got="a pass that never came by it",
                 fix="choose another layer for these pictures",
             )
+        _require_finite(layer, "features", kept[layer.site])  # says more than what it leads to
     return logits_of(output, len(images)), [kept[layer.site] for layer in layers]
 
 
-def _finite_features(layer: Layer, tensor: Tensor) -> Features:
-    return _finite(layer, "features", layer.read(tensor.detach()))
+def _features(layer: Layer, tensor: Tensor) -> Features:
+    return _wide(layer.read(tensor.detach()))
 
 
-def _finite_gradients(layer: Layer, tensor: Tensor | None) -> Features:
+def _gradients(layer: Layer, tensor: Tensor | None) -> Features:
     assert tensor is not None, "a layer that no gradient reaches is refused"
-    return _finite(layer, "gradients", layer.read(tensor))
+    _require_finite(layer, "gradients", tensor)
+    return _wide(layer.read(tensor))
 
 
-def _finite(layer: Layer, what: str, values: Tensor) -> Tensor:
-    """The values in float32 at least.
+def _wide(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
 
-    Raises:
-        ModelError: one of them is NaN or infinite.
-    """
-    if not bool(torch.isfinite(values).all()):
+
+def _require_finite(layer: Layer, what: str, tensor: Tensor) -> None:
+    if not bool(torch.isfinite(layer.read(tensor.detach())).all()):
         raise ModelError(
             f"layer '{layer.name}'",
             expected=f"finite {what}",
             got="NaN or infinite ones",
             fix="check the weights and the pictures for NaN, or compute in float32",
         )
-    return values if values.dtype == torch.float64 else values.float()
