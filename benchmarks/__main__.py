@@ -16,7 +16,7 @@ from types import ModuleType
 
 import torch
 
-from benchmarks import cost, finer, methods, peers, training
+from benchmarks import cost, faithfulness, finer, methods, peers, training
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 RACES: Mapping[str, ModuleType] = {
@@ -24,6 +24,7 @@ RACES: Mapping[str, ModuleType] = {
     "peers": peers,
     "methods": methods,
     "finer": finer,
+    "faithfulness": faithfulness,
     "training": training,
 }
 PACKAGES = ("torch", "torchvision", "torchcam", "grad-cam")

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.metrics.linear import Linear, Share, Tiny
 from tests.oracles import faithfulness as oracle
+from tests.peers import register_torchvision_schemas
 from torch import Tensor
 
 from seewhy.errors import ClassError, InputError, ModelError
@@ -399,3 +400,25 @@ def test_more_bad_input() -> None:
         choose(["delition"])
     with pytest.raises(InputError, match="metric ''"):
         choose([])
+
+
+@pytest.mark.filterwarnings("ignore")  # the peer's own
+def test_imputation_and_road_beside_pytorch_grad_cam() -> None:
+    """ROADCombined is half of our gap, over shares that mirror each other; both add noise."""
+    register_torchvision_schemas()
+    peer = pytest.importorskip("pytorch_grad_cam.metrics.road")
+    targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
+    images = drawn(0, size=(16, 20))
+    maps = torch.rand(3, 16, 20, generator=torch.Generator().manual_seed(1))
+    missing = maps > 0.4
+    theirs = [
+        peer.NoisyLinearImputer(noise=0)(image, (~mask).float())
+        for image, mask in zip(images, missing, strict=True)
+    ]
+    ours = impute(images, missing, tolerance=1e-6)
+    assert ours.numpy() == pytest.approx(torch.stack(theirs).numpy(), abs=1e-4)
+    net, classes = Tiny().eval(), torch.tensor([2, 0, 3])
+    of_class = [targets.ClassifierOutputSoftmaxTarget(int(each)) for each in classes]
+    expected = peer.ROADCombined(percentiles=[20, 40, 60, 80])(images, maps.numpy(), of_class, net)
+    found = road(net, images, classes, maps, shares=(0.2, 0.4, 0.6, 0.8))
+    assert found.gap.values / 2 == pytest.approx(expected, abs=5e-3)

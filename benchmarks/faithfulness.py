@@ -1,0 +1,194 @@
+"""What it costs to ask whether maps are faithful: the same question, put by others too.
+
+python -m benchmarks faithfulness            # four pictures
+python -m benchmarks faithfulness --quick    # one
+
+Quantus is raced where it is installed; it is no dependency of the benchmarks, for it wants pandas.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import util
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.nets import NETS, SIZE, pictures
+from benchmarks.timing import Contender, race
+from seewhy.metrics.baselines import random_map
+from seewhy.metrics.faithfulness import deletion, road
+
+FEATURES = 3136  # values of 224 x 224 x 3 at a step of Quantus: 48 steps
+STEPS = 3 * SIZE**2 // FEATURES
+PERCENT = tuple(range(10, 100, 10))
+PACKAGES = ("seewhy", "pytorch-grad-cam", "Quantus")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What everyone is given.
+
+    Attributes:
+        model: ResNet-18 with random weights, whose speed is that of trained ones.
+        images: noise (B, 3, 224, 224).
+        classes: the predicted ones.
+        maps: smooth random numbers, (B, 224, 224), 0 to 1.
+    """
+
+    model: nn.Module
+    images: Tensor
+    classes: Tensor
+    maps: Tensor
+
+    @classmethod
+    def of(cls, count: int) -> Work:
+        """For so many pictures."""
+        model, images = NETS[0].build(), pictures(count)
+        with torch.no_grad():
+            classes = model(images).argmax(1)
+        maps = random_map(model, images, classes)
+        low, high = (each((1, 2), keepdim=True) for each in (maps.amin, maps.amax))
+        return cls(model, images, classes, (maps - low) / (high - low))
+
+
+def bare(work: Work, passes: int) -> Contender:
+    """So many forward passes of all pictures, and nothing else."""
+
+    @torch.no_grad()
+    def run() -> None:
+        for _ in range(passes):
+            work.model(work.images)
+
+    return run
+
+
+def our_deletion(work: Work) -> Contender:
+    """`deletion`: 48 steps, grey."""
+    return functools.partial(
+        deletion, work.model, work.images, work.classes, work.maps, steps=STEPS
+    )
+
+
+def our_road(work: Work) -> Contender:
+    """`road`: nine shares, both orders."""
+    shares = [each / 100 for each in PERCENT]
+    return functools.partial(road, work.model, work.images, work.classes, work.maps, shares=shares)
+
+
+def grad_cam_road(work: Work) -> Contender:
+    """ROADCombined: the same nine shares, both orders."""
+    from pytorch_grad_cam.metrics.road import ROADCombined
+    from pytorch_grad_cam.utils.model_targets import ClassifierOutputSoftmaxTarget
+
+    metric = ROADCombined(percentiles=list(PERCENT))
+    targets = [ClassifierOutputSoftmaxTarget(int(each)) for each in work.classes]
+    return lambda: metric(work.images, work.maps.numpy(), targets, work.model)
+
+
+def quantus_flipping(work: Work) -> Contender:
+    """PixelFlipping: 48 steps, grey (0 in prepared pixels)."""
+    import quantus
+
+    metric = quantus.PixelFlipping(
+        features_in_step=FEATURES,
+        perturb_baseline=0.0,
+        normalise=False,
+        disable_warnings=True,
+    )
+    return functools.partial(_quantus, metric, work, 1)
+
+
+def quantus_road(work: Work) -> Contender:
+    """ROAD: the same nine shares; it knows one order, so it is asked twice."""
+    import quantus
+
+    metric = quantus.ROAD(
+        percentages=list(PERCENT), noise=0.01, normalise=False, disable_warnings=True
+    )
+
+    def both() -> None:
+        for sign in (1, -1):
+            _quantus(metric, work, sign)
+
+    return both
+
+
+def _quantus(metric: Any, work: Work, sign: int) -> object:
+    return metric(
+        model=work.model,
+        x_batch=work.images.numpy(),
+        y_batch=work.classes.numpy(),
+        a_batch=sign * work.maps[:, None].numpy(),
+        device="cpu",
+        batch_size=8,
+    )
+
+
+@dataclass(frozen=True)
+class Question:
+    """The same question in everyone's words.
+
+    Attributes:
+        name: for people.
+        passes: how many forward passes of a picture it takes by construction.
+        asked: by package.
+    """
+
+    name: str
+    passes: int
+    asked: Mapping[str, Callable[[Work], Contender]]
+
+
+QUESTIONS = (
+    Question(
+        f"deletion, {STEPS} steps", STEPS, {"seewhy": our_deletion, "Quantus": quantus_flipping}
+    ),
+    Question(
+        f"ROAD, {len(PERCENT)} shares, both orders",
+        2 * len(PERCENT),
+        {"seewhy": our_road, "pytorch-grad-cam": grad_cam_road, "Quantus": quantus_road},
+    ),
+)
+BARE = "forward passes alone"
+
+
+def measure(question: Question, work: Work, rounds: int) -> str:
+    """Everyone's seconds for a picture: a line of the table."""
+    contenders = {BARE: bare(work, question.passes)}
+    for name, ask in question.asked.items():
+        if name != "Quantus" or util.find_spec("quantus"):
+            contenders[name] = ask(work)
+    timings = race(contenders, seconds=0.0, rounds=rounds, warm_up=1)
+    each = {name: timings.median(name) / len(work.images) for name in contenders}
+    cells = [_cell(each, name) for name in PACKAGES]
+    return f"| {question.name} | {each[BARE]:.2f} | {' | '.join(cells)} |"
+
+
+def _cell(seconds: Mapping[str, float], name: str) -> str:
+    if name not in seconds:
+        return ""
+    ratio = "" if name == "seewhy" else f" ({seconds[name] / seconds['seewhy']:.1f} x)"
+    return f"{seconds[name]:.2f}{ratio}"
+
+
+def rows(*, quick: bool) -> Iterator[str]:
+    """The Markdown table, line by line as the results come in."""
+    yield f"| question | {BARE} | {' | '.join(PACKAGES)} |"
+    yield f"| --- | {' | '.join(['---:'] * (1 + len(PACKAGES)))} |"
+    work = Work.of(1 if quick else 4)
+    for question in QUESTIONS:
+        yield measure(question, work, rounds=1 if quick else 5)
+
+
+ABOUT = f"""\
+## Is the evidence real? What asking costs
+
+Seconds for each picture of 224 x 224, ResNet-18: {STEPS} steps of deletion, and ROAD at
+{len(PERCENT)} shares of the pixels in both orders. In brackets: how many times as long as seewhy
+takes. The forward passes that the question needs by construction stand beside it. Quantus removes
+single channels of pixels, which costs the same; where it is not installed, its column is empty.
+"""
