@@ -85,6 +85,7 @@ def test_a_broken_picture_is_named(here: Path, capsys: pytest.CaptureFixture[str
         (["--methods", "camm"], "method 'camm': expected the name of a method"),
         (["--metrics", "delete"], "did you mean deletion or"),
         (["--data", "mixed"], "pictures: expected --data or pictures, got both"),
+        (["--area", "0"], "area: expected above 0, up to 1, got 0"),
         (["--steps", "0"], "Invalid value for '--steps'"),
         (["--pictures", "0"], "Invalid value for '--pictures'"),
     ],

@@ -135,6 +135,8 @@ def test_the_same_again() -> None:
         ({"steps": 0}, "steps: expected 1 or more, got 0"),
         ({"methods": ["camm"]}, "method 'camm': .* did you mean cam"),
         ({"methods": []}, "method ''"),
+        ({"methods": ["randon"]}, "did you mean random"),
+        ({"area": 1.5}, "area: expected above 0, up to 1, got 1.5"),
         ({"metrics": ["roads"]}, "metric 'roads': .*did you mean road"),
         ({"pictures": []}, "pictures: expected at least one, got none"),
     ],

@@ -200,7 +200,7 @@ def test_a_method_that_the_network_does_not_allow() -> None:
     [
         ({"order": "cascade"}, "order: .*did you mean cascading"),
         ({"count": 0}, "count: expected 1 or more"),
-        ({"methods": ["edgs"]}, "method 'edgs'"),
+        ({"methods": ["edgs"]}, "method 'edgs': .*did you mean edges"),
         ({"methods": []}, "method ''"),
     ],
 )

@@ -58,6 +58,9 @@ def faithfulness(
         int, typer.Option("--pictures", min=1, metavar="N", help="How many, at most.")
     ] = 100,
     steps: Annotated[int, typer.Option(min=1, metavar="N", help="Of deletion and insertion.")] = 50,
+    area: Annotated[
+        float, typer.Option(metavar="SHARE", help="Of the pixels that stay: for sufficiency.")
+    ] = 0.2,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of what is random.")] = 0,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Where table and figure go, if anywhere.")
@@ -75,13 +78,15 @@ def faithfulness(
     """Run `seewhy evaluate faithfulness` and return its exit code."""
     from seewhy import files
     from seewhy.cli.progress import watched
-    from seewhy.judging.faithfulness import chosen_methods
     from seewhy.judging.faithfulness import faithfulness as judged
+    from seewhy.judging.faithfulness import with_baselines
+    from seewhy.metrics.faithfulness.confidence import check_area
     from seewhy.metrics.faithfulness.table import choose
 
     wanted, measures = names(methods), names(metrics)
-    chosen_methods(wanted)
+    with_baselines(wanted)
     choose(measures)
+    check_area(area)
     folder = files.writable_folder(out) if out is not None else None
     network = options.load(
         model,
@@ -104,6 +109,7 @@ def faithfulness(
             metrics=measures,
             count=count,
             steps=steps,
+            area=area,
             seed=seed,
             on_progress=steadily(watcher.advance),
         )

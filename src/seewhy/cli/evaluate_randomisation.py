@@ -74,11 +74,13 @@ def randomisation(
     """Run `seewhy evaluate randomisation` and return its exit code."""
     from seewhy import files
     from seewhy.cli.progress import watched
-    from seewhy.judging.randomisation import chosen_methods, randomisation_test
+    from seewhy.judging.chosen import named
+    from seewhy.judging.randomisation import randomisation_test
     from seewhy.judging.reinitialise import check_order
 
     wanted = names(methods)
-    chosen_methods(wanted)
+    if wanted is not None:
+        named(wanted)
     check_order(order)
     folder = files.writable_folder(out)
     network = options.load(

@@ -15,12 +15,13 @@ from seewhy.errors import InputError, ModelError, SeewhyError
 from seewhy.explainer import explain
 from seewhy.explanation import Explanation
 from seewhy.figures.source import source_of
+from seewhy.judging.chosen import named
 from seewhy.judging.result import Faithfulness, MeanCurve
-from seewhy.methods import METHODS, Method
-from seewhy.methods import choose as choose_methods
+from seewhy.methods import Method
 from seewhy.methods.passes import at_once
 from seewhy.metrics.baselines import BASELINES
 from seewhy.metrics.faithfulness.completeness import Completeness, completeness
+from seewhy.metrics.faithfulness.confidence import AREA, check_area
 from seewhy.metrics.faithfulness.removal import STEPS, Curve
 from seewhy.metrics.faithfulness.table import Metric, Settings
 from seewhy.metrics.faithfulness.table import choose as choose_metrics
@@ -42,6 +43,7 @@ def faithfulness(
     metrics: Iterable[str] | None = None,
     count: int = PICTURES,
     steps: int = STEPS,
+    area: float = AREA,
     seed: int = 0,
     on_progress: Progress = lambda _share: None,
 ) -> Faithfulness:
@@ -59,6 +61,7 @@ def faithfulness(
         metrics: names in `seewhy.metrics.faithfulness.METRICS`; all of them if None.
         count: how many pictures, at most.
         steps: of deletion and insertion.
+        area: of sufficiency: the share of the pixels that stay.
         seed: of what is chosen at random.
         on_progress: told the share that is done, from 0 to 1.
 
@@ -73,10 +76,11 @@ def faithfulness(
     for name, value in (("count", count), ("steps", steps)):
         if value < 1:
             raise InputError(name, expected="1 or more", got=str(value), fix="pass a larger number")
-    settings, measures = Settings(steps=steps, seed=seed), choose_metrics(metrics)
+    check_area(area)
+    settings, measures = Settings(steps, area, seed), choose_metrics(metrics)
     source = source_of(pictures).fitted_to(model.name, model.class_names, model.num_classes)
     eye = Eye(model, source)
-    court = _Court(eye, chosen_methods(methods), measures, settings)
+    court = _Court(eye, with_baselines(methods), measures, settings)
     subjects = subjects_of(eye, count, seed)
     batches = list(chunks(subjects, at_once(model.example(1))))
     for number, batch in enumerate(batches, 1):
@@ -95,15 +99,15 @@ def faithfulness(
     )
 
 
-def chosen_methods(names: Iterable[str] | None) -> dict[str, Method]:
+def with_baselines(names: Iterable[str] | None) -> dict[str, Method]:
     """The methods of these names, the usual ones if None, and after them all baselines.
 
     Raises:
         InputError: there is no such method, or none was named.
     """
-    wanted = [name for name in USUAL if name in METHODS] if names is None else list(names)
-    others = [name for name in wanted if name not in BASELINES]
-    return {**(choose_methods(others) if others or not wanted else {}), **BASELINES}
+    chosen = named(USUAL if names is None else names)
+    methods = {name: method for name, method in chosen.items() if name not in BASELINES}
+    return {**methods, **BASELINES}
 
 
 def subjects_of(eye: Eye, count: int, seed: int) -> list[Seen]:

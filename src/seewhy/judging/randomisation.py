@@ -18,11 +18,11 @@ from torch import Tensor
 from seewhy.comparison.look import Eye
 from seewhy.errors import InputError, ModelError, SeewhyError
 from seewhy.figures.source import source_of
+from seewhy.judging.chosen import named
 from seewhy.judging.faithfulness import chunks, loaded, subjects_of
 from seewhy.judging.reinitialise import check_order, copied, layers_of, randomised
-from seewhy.methods import Method, choose
+from seewhy.methods import Method
 from seewhy.methods.passes import at_once
-from seewhy.metrics.baselines import BASELINES
 from seewhy.metrics.scores import Scores
 from seewhy.metrics.similarity import MEASURES
 from seewhy.models import Classifier
@@ -167,7 +167,7 @@ def randomisation_test(
     if count < 1:
         raise InputError("count", expected="1 or more", got=str(count), fix="pass 16, say")
     check_order(order)
-    chosen = chosen_methods(methods)
+    chosen = named(USUAL if methods is None else methods)
     source = source_of(pictures).fitted_to(model.name, model.class_names, model.num_classes)
     eye = Eye(model, source)
     subjects = subjects_of(eye, count, seed)
@@ -196,18 +196,6 @@ def randomisation_test(
         refused=trial.refused,
         seed=seed,
     )
-
-
-def chosen_methods(names: Iterable[str] | None) -> dict[str, Method]:
-    """The methods and baselines of these names, the usual ones if None.
-
-    Raises:
-        InputError: there is no such method, or none was named.
-    """
-    wanted = list(USUAL if names is None else names)
-    others = [name for name in wanted if name not in BASELINES]
-    known = choose(others) if others or not wanted else {}
-    return {name: BASELINES[name] if name in BASELINES else known[name] for name in wanted}
 
 
 class _Trial:

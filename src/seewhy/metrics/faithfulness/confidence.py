@@ -119,10 +119,19 @@ def sufficiency(
         The preservation game of Fong and Vedaldi, ICCV 2017, section 4.1, at a given area.
     """
     require_maps(maps, images)
-    if not 0 < area <= 1:
-        raise InputError("area", expected="above 0, up to 1", got=str(area), fix="pass 0.2, say")
+    check_area(area)
     places = ranks(maps.to(images.device), (images.shape[2], images.shape[3]))
     stays = (places < round(area * images[0, 0].numel()))[:, None]
     seen = torch.where(stays, images, filled(images, fill))
     found = answers(model, images, classes, 1, lambda which, _version: seen[which])
     return Scores(found.is_top[:, 0].cpu().numpy().astype(np.float64))
+
+
+def check_area(area: float) -> None:
+    """Refuse what is no share of the pixels.
+
+    Raises:
+        InputError: it is none.
+    """
+    if not 0 < area <= 1:
+        raise InputError("area", expected="above 0, up to 1", got=str(area), fix="pass 0.2, say")
