@@ -1,6 +1,6 @@
 """What the methods cost that make maps from a layer's features, beside those who made them known.
 
-python -m benchmarks methods            # every network and batch
+python -m benchmarks methods            # two networks, two sizes of batches
 python -m benchmarks methods --quick    # a shorter look, without the methods that take minutes
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import statistics
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -15,12 +16,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.cost import BATCHES, bare
+from benchmarks.cost import bare
 from benchmarks.nets import NETS, SIZE, Net, in_faster_format, pictures
 from benchmarks.timing import Contender, race
 from seewhy.methods import METHODS
 
 BARE = "bare"
+RESNET18, *_, LITE0 = NETS
+BATCHES = (1, 4)
 PACKAGES = ("seewhy", "pytorch-grad-cam", "TorchCAM")
 
 
@@ -92,17 +95,24 @@ def contenders(
     return found
 
 
-Run = Callable[[Mapping[str, Contender]], Mapping[str, float]]
+Contenders = Mapping[str, Contender]
+Run = Callable[[Contenders], Mapping[str, float]]
 
 
-def medians(seconds: float, rounds: int, warm_up: int) -> Run:
-    """A race that gives each contender's median seconds."""
+def in_turn(everyone: Contenders, seconds: float) -> dict[str, float]:
+    """The median seconds of each, all taking turns."""
+    timings = race(everyone, seconds=seconds)
+    return {name: timings.median(name) for name in everyone}
 
-    def run(all_of_them: Mapping[str, Contender]) -> dict[str, float]:
-        timings = race(all_of_them, seconds=seconds, rounds=rounds, warm_up=warm_up)
-        return {name: timings.median(name) for name in all_of_them}
 
-    return run
+def once(everyone: Contenders) -> dict[str, float]:
+    """The seconds of each, run once; of the bare pass, the median before and after."""
+    passes = {BARE: everyone[BARE]}
+    before = race(passes, seconds=0).seconds[BARE]
+    slow = {name: run for name, run in everyone.items() if name != BARE}
+    taken = race(slow, seconds=0, rounds=1, warm_up=0)
+    bare_seconds = (*before, *race(passes, seconds=0).seconds[BARE])
+    return {BARE: statistics.median(bare_seconds), **{name: taken.median(name) for name in slow}}
 
 
 def measure(row: Row, net: Net, batch: int, run: Run) -> str:
@@ -120,14 +130,14 @@ def rows(*, quick: bool) -> Iterator[str]:
     """The Markdown table, line by line as the results come in."""
     yield f"| method | network | batch | {BARE} | {' | '.join(PACKAGES)} |"
     yield f"| --- | --- | ---: | ---: | {' | '.join(['---:'] * len(PACKAGES))} |"
-    run = medians(seconds=3.0 if quick else 15.0, rounds=9, warm_up=2)
-    for row in QUICK:
-        for net in NETS[:1] if quick else NETS:
-            for batch in BATCHES[:1] if quick else BATCHES:
+    run = functools.partial(in_turn, seconds=3.0 if quick else 10.0)
+    for net in (RESNET18,) if quick else (RESNET18, LITE0):
+        for batch in (1,) if quick else BATCHES:
+            for row in QUICK:
                 yield measure(row, net, batch, run)
     if not quick:
-        for row in SLOW:  # one pass for each of 512 channels
-            yield measure(row, NETS[0], 1, medians(seconds=0.0, rounds=3, warm_up=1))
+        for row in SLOW:  # hundreds of passes
+            yield measure(row, RESNET18, 1, once)
 
 
 ABOUT = """\
@@ -135,6 +145,7 @@ ABOUT = """\
 
 To the map of the likeliest class at input resolution: time in bare forward passes of the same batch
 (under `no_grad`). Everyone is given the same layer, the one before the pooling, in the memory
-format in which the bare pass is faster. What each package computes, and where they differ, is in
-[methods](methods.md).
+format in which the bare pass is faster. Score-CAM and Ablation-CAM, which take hundreds of passes,
+are timed once, at ResNet-18's 512 channels. What each package computes, and where they differ, is
+in [methods](methods.md).
 """
