@@ -289,6 +289,18 @@ def test_the_equation_in_words() -> None:
     assert render.equation(small) == "logit 0.00123 = evidence 0.00123 + bias 0.00000"
 
 
+def test_a_map_that_does_not_add_up_is_not_said_to() -> None:
+    value = replace(entry(0, bump(2, 1, 12.0)), logit=9.31, evidence=7.52, bias=0.79)
+    left = replace(value, kind="first-order")
+    assert render.equation(left) == "logit 9.31 ≈ evidence 7.52 + bias 0.79"
+    picture = replace(explained(scene(320, 200), "scene.png"), classes=(left,))
+    exact = replace(picture, classes=(value,))
+    one, other = (render.plate(each, each.classes[0]) for each in (picture, exact))
+    assert one.height - other.height == 17  # a line more: how much is left
+    sheets = [render.contact_sheet([each]) for each in (picture, exact)]
+    assert np.asarray(sheets[0])[:300].tobytes() != np.asarray(sheets[1])[:300].tobytes()
+
+
 def cells(sheet: Image, row: tuple[int, int], count: int) -> list[NDArray[np.uint8]]:
     """The squares of one row of a sheet, (row[1] - row[0], 256, 3) each."""
     pixels = np.asarray(sheet)[slice(*row)]

@@ -237,11 +237,19 @@ def _label(image: Image, name: str, box: Box) -> None:
 
 
 def equation(evidence: ClassEvidence, against: str | None = None) -> str:
-    """How the logit adds up, in words: "logit 9.31 = evidence 9.52 + bias -0.21"."""
+    """How the logit adds up, in words: "logit 9.31 = evidence 9.52 + bias -0.21".
+
+    Where the kind of map does not promise that it does, it says so: "logit 9.31 ≈ ...".
+    """
     numbers = (evidence.logit, evidence.evidence, evidence.bias)
     digits = decimals(*numbers)
     total, seen, rest = (f"{number:z.{digits}f}" for number in rounded(*numbers, digits))
-    return f"{whole(against, evidence.quantity)} {total} = evidence {seen} + bias {rest}"
+    name, sign = whole(against, evidence.quantity), _sign(evidence)
+    return f"{name} {total} {sign} evidence {seen} + bias {rest}"
+
+
+def _sign(evidence: ClassEvidence) -> str:
+    return "=" if evidence.is_additive else "≈"
 
 
 def fitted(picture: PictureEvidence, longest: int) -> PictureEvidence:
@@ -346,7 +354,7 @@ def _about(picture: PictureEvidence) -> list[str]:
     if picture.predicted:
         best = picture.predicted
         lines.insert(0, f"predicted: {best.name}  {percent(best.probability)}")
-    if picture.classes:
+    if picture.classes and all(entry.is_additive for entry in picture.classes):
         lines.append(deviation(max(entry.certificate for entry in picture.classes)))
     return [*lines, f"against {picture.against}"] if picture.against else lines
 
@@ -370,10 +378,13 @@ def legend(
         width: in pixels.
         zoom: how many times as high as on a contact sheet the bar and its letters are.
     """
-    total, terms = equation(entry, against).split(" = ")
-    lines = [f"{entry.name}  {percent(entry.probability)}".rstrip(), f"{total} = {terms}"]
-    if _font(11 * zoom).getlength(lines[1]) > width:
-        lines[1:] = [total, f"= {terms}"]
+    line, sign = equation(entry, against), _sign(entry)
+    lines = [f"{entry.name}  {percent(entry.probability)}".rstrip(), line]
+    if _font(11 * zoom).getlength(line) > width:
+        total, terms = line.split(f" {sign} ")
+        lines[1:] = [total, f"{sign} {terms}"]
+    if not entry.is_additive:
+        lines.append(entry.verdict)
     if style == "positive" and not (entry.map > 0).any():
         lines.append("no positive evidence")
     bar = colour_bar(scale, style=style, width=width, zoom=zoom, quantity=entry.quantity)
