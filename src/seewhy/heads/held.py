@@ -232,7 +232,8 @@ def _halves(
     one, other = holding.of(left), holding.of(right)
     if one is None or other is None or not one.is_plain or not other.is_plain:
         return None
-    holding.used["gates"] = None
+    if product is torch.mul:
+        holding.used["gates"] = None
     whole = product(_probe(one), holding.real(right)) + product(holding.real(left), _probe(other))
     return [Held(whole / 2)]
 

@@ -6,11 +6,15 @@ positions of the picture, and on whose positions the logits depend. What follows
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
+from torch.nn import functional as F
 
 from seewhy.capture import Tap
 from seewhy.heads.channels import Channels, channels_before
@@ -29,11 +33,12 @@ from seewhy.heads.pooling import SILENT, Pooling
 from seewhy.heads.positions import origin, require_positions
 from seewhy.heads.refusals import Refusal
 from seewhy.heads.tail import Tail, recorded
-from seewhy.heads.tail_evidence import Plan, reach, spread
+from seewhy.heads.tail_evidence import Plan, reach, spread, tail_evidence
 from seewhy.heads.verify import verified
 from seewhy.observe import Trace, copied
 
 _LEARNED = frozenset("convolution mm addmm bmm baddbmm _native_multi_head_attention".split())
+_PICKING = frozenset("select slice index unbind split split_with_sizes".split())
 _NEGLIGIBLE = 1e-6
 
 
@@ -60,28 +65,133 @@ def tail_head(
     Raises:
         Refusal: there is none.
     """
+    search = _Search(model, ending, args, kwargs)
     refusal = Refusal("has no features with positions that all of the logits come from")
-    for place in places(trace, ending):
-        tail = recorded(model, place[0], ending.tap, copied(args), copied(dict(kwargs)))
+    found = places(trace, ending)
+    for place in found:
         try:
-            is_all = _is_all(tail, place[1])
+            is_all = search.is_all(place)
+            if is_all is None:
+                continue
+            if search.is_long(place, trace):
+                break
+            if is_all:
+                return search.first_that_holds(place, _BY_FEATURES)
+            return search.first_that_holds(search.where_patches_carry(place, found), _BY_PATCHES)
         except Refusal as why:
             refusal = why
-            continue
-        if is_all is None:
-            continue
-        for kind, plan in _PLANS[is_all]:
+    branch = search.best_branch(branches(trace, ending))
+    if branch is None:
+        raise refusal
+    return search.first_that_holds(branch, _BY_BRANCHES)
+
+
+Plans = tuple[tuple[HeadKind, Plan], ...]
+
+_BY_FEATURES: Plans = (("pooled", Plan("held")), ("first-order", Plan("gradient")))
+_BY_PATCHES: Plans = (("none", Plan("held with gates")), ("none", Plan("gradient")))
+_BY_BRANCHES: Plans = (
+    ("none", Plan("held with gates", with_others=True)),
+    ("none", Plan("gradient", with_others=True)),
+)
+_LONG = 100  # operations: then it is half of a network that makes a tail too long, else never
+_MOST_TRIED = 40  # places on branches: each costs a pass
+_MOSTLY = 0.5  # of a logit that patches should carry
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """Looks at what follows a place, in one more pass for each."""
+
+    model: nn.Module
+    ending: Ending
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    known: dict[Tap, Tail] = field(default_factory=dict)
+
+    def tail(self, place: Place) -> Tail:
+        """What follows the place."""
+        if place[0] not in self.known:
+            args, kwargs = copied(self.args), copied(dict(self.kwargs))
+            tail = recorded(self.model, place[0], self.ending.tap, args, kwargs)
+            self.known[place[0]] = tail
+        return self.known[place[0]]
+
+    def is_all(self, place: Place) -> bool | None:
+        """Whether the logits depend on its positions alone; None if on one token at most."""
+        tail, layout = self.tail(place), place[1]
+        within, rest = reach(tail, layout)
+        touched = int((within > _NEGLIGIBLE * within.max()).sum())
+        is_token = len(layout.spatial) < 2 and not _PICKING.isdisjoint(_names(tail))
+        if not bool(within.any() or rest):
+            raise Refusal("passes no gradient on to its features")
+        if touched == 0 or (is_token and touched == 1):
+            return None
+        return bool(rest <= _NEGLIGIBLE * within.sum())
+
+    def first_that_holds(self, place: Place, plans: Plans) -> Head:
+        """The head that begins there, by the first plan that can be verified."""
+        tail, refusal = self.tail(place), Refusal("has no map")
+        for kind, plan in plans:
             try:
-                return verified(model, _head(kind, plan, tail, place, ending), args, kwargs)
+                head = _head(kind, plan, tail, place, self.ending)
+                return verified(self.model, head, self.args, self.kwargs)
             except Refusal as why:
                 refusal = why
-    raise refusal
+        raise refusal
 
+    def is_long(self, place: Place, trace: Trace) -> bool:
+        """Whether the tail is most of the network: it has branches, then, that part early."""
+        count = len(_names(self.tail(place)))
+        every = trace.leading_to(self.ending.logits) & trace.from_input
+        made_by = {trace.producers[number] for number in every}
+        return count > _LONG and 2 * count > len(made_by)
 
-_PLANS: Mapping[bool, tuple[tuple[HeadKind, Plan], ...]] = {
-    True: (("pooled", Plan("held")), ("first-order", Plan("gradient"))),
-    False: (("none", Plan("held with gates")), ("none", Plan("gradient"))),
-}
+    def best_branch(self, found: Iterator[Place]) -> Place | None:
+        """Of the last places on each grid, the one that carries most; the finest of equals."""
+        last: dict[int, Place] = {}
+        for place in itertools.islice(found, _MOST_TRIED):
+            positions = self.positions(place)
+            if positions in last:
+                continue
+            with contextlib.suppress(Refusal):
+                if self.is_all(place) is not None:
+                    last[positions] = place
+        return max(last.values(), key=lambda p: (self.carried(p), self.positions(p)), default=None)
+
+    def positions(self, place: Place) -> int:
+        """How many positions the features there have."""
+        tail, layout = self.tail(place), place[1]
+        return math.prod(layout.read(tail.value(tail.features)).shape[2:])
+
+    def where_patches_carry(self, last: Place, earlier: Iterator[Place]) -> Place:
+        """The last place at which the patches carry most of the logits, or as much as they ever do.
+
+        The deeper in the network, the more of it the class token has taken up already. Steps are
+        doubled on the way back, for each costs a pass; where the patches enter is always looked at.
+        """
+        found = [last, *earlier]
+        steps = [0, *(2**power for power in range(len(found).bit_length())), len(found) - 1]
+        best, most = last, 0.0
+        for place in [found[step] for step in sorted({s for s in steps if s < len(found)})]:
+            if (share := self.carried(place)) > most:
+                best, most = place, share
+            if most >= _MOSTLY:
+                break
+        return best
+
+    def carried(self, place: Place) -> float:
+        """The share of the logits less their biases that lies in the patches, 0 to 1."""
+        tail, layout = self.tail(place), place[1]
+        logits = tail.value(tail.logits).reshape(self.ending.batch, -1)
+        mixtures = F.one_hot(logits.topk(1).indices, logits.shape[1])
+        try:
+            maps, bias = tail_evidence(tail, layout, _BY_BRANCHES[0][1], mixtures)
+        except Refusal:
+            return 0.0
+        evidence = maps.flatten(2).mean(2)
+        left = logits.amax(1, keepdim=True) - bias - evidence
+        return float((evidence.abs() / (evidence.abs() + left.abs())).mean())
 
 
 def places(trace: Trace, ending: Ending) -> Iterator[Place]:
@@ -97,6 +207,21 @@ def places(trace: Trace, ending: Ending) -> Iterator[Place]:
         except Refusal:
             continue
         if place[0] not in seen:
+            seen.add(place[0])
+            yield place
+
+
+def branches(trace: Trace, ending: Ending) -> Iterator[Place]:
+    """The places that only some of the ways to the logits go by, the last first."""
+    channels = channels_before(trace, ending.logits)
+    learned = _learned(trace) & trace.leading_to(ending.logits)
+    seen: set[Tap] = set()
+    for number in sorted(learned - set(cuts(trace, ending.logits)), reverse=True):
+        try:
+            place = _place(channels, number, ending.batch)
+        except Refusal:
+            continue
+        if place[0] not in seen and isinstance(place[0].site.owner, str):
             seen.add(place[0])
             yield place
 
@@ -142,21 +267,10 @@ def _place(channels: Channels, number: int, batch: int) -> Place:
     return tap, layout, number
 
 
-def _is_all(tail: Tail, layout: Layout) -> bool | None:
-    """Whether the logits depend on the positions alone; None if they do on one token at most."""
-    within, rest = reach(tail, layout)
-    is_sequence = len(layout.spatial) < 2
-    touched = int((within > _NEGLIGIBLE * within.max()).sum())
-    if touched == 0 or (is_sequence and touched == 1):
-        return None
-    return bool(rest <= _NEGLIGIBLE * within.sum())
-
-
 def _head(kind: HeadKind, plan: Plan, tail: Tail, place: Place, ending: Ending) -> Head:
     tap, layout, _ = place
     plan = replace(plan, words=_words(plan, tail, layout))
     features = layout.read(tail.value(tail.features))
-    names = [op.name for op, _ in tail.program_from(frozenset({tail.features}))]
     return Head(
         kind=kind,
         num_classes=ending.count,
@@ -164,7 +278,7 @@ def _head(kind: HeadKind, plan: Plan, tail: Tail, place: Place, ending: Ending) 
         grid=tuple(features.shape[2:]),
         certificate=float("nan"),
         activation=ending.activation,
-        path=tuple(name for name in names if name not in SILENT),
+        path=tuple(name for name in _names(tail) if name not in SILENT),
         steps=(),
         pooling="mean",
         features=tap,
@@ -174,14 +288,20 @@ def _head(kind: HeadKind, plan: Plan, tail: Tail, place: Place, ending: Ending) 
     )
 
 
+def _names(tail: Tail) -> list[str]:
+    return [operation.name for operation, _ in tail.program_from(frozenset({tail.features}))]
+
+
 def _words(plan: Plan, tail: Tail, layout: Layout) -> str:
     """How the maps are made."""
     if plan.how == "gradient":
-        return "gradient of the head times features"
+        part = " of one branch" if plan.with_others else ""
+        return f"gradient of the head times features{part}"
     used = spread(tail, layout, plan).used
     if plan.how == "held":
         return f"class activation map, held: {', '.join(used)}" if used else _BY_POSITION
-    return f"gradient times tokens, held: {', '.join(used)}"
+    part = " of one branch" if plan.with_others else ""
+    return f"gradient times tokens{part}, held: {', '.join(used)}"
 
 
 _BY_POSITION = "class activation map, each position with weights of its own"

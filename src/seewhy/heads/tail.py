@@ -59,9 +59,9 @@ class Tail:
         )
 
     def value(self, number: int) -> Tensor:
-        """A recorded value."""
+        """A recorded value, without a gradient of its own."""
         tensor = self.trace.tensors[number]
-        return tensor.clone() if tensor.is_inference() else tensor
+        return tensor.clone() if tensor.is_inference() else tensor.detach()
 
     def rerun(self, given: Mapping[int, Tensor]) -> Tensor:
         """The logits for other values of the features (and of what else is given)."""

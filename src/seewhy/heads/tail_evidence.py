@@ -106,7 +106,7 @@ def tail_evidence(
 
 
 def reach(tail: Tail, layout: Layout) -> tuple[Tensor, Tensor]:
-    """How strongly the first picture's logits depend on each position, and on all the rest.
+    """How strongly the logits depend on each position, and on all the rest.
 
     Returns:
         The magnitude of a gradient at each position, (N,), and that of what the layout leaves out.
@@ -115,12 +115,15 @@ def reach(tail: Tail, layout: Layout) -> tuple[Tensor, Tensor]:
         Refusal: there is no gradient, or one picture's logits depend on other pictures.
     """
     found = spread(tail, layout, Plan("gradient"))
-    mixture = torch.zeros(found.logits.shape)
-    mixture[0] = torch.randn(mixture[0].shape, generator=torch.Generator().manual_seed(0))
-    slope = gradients(found.logits, found.probe, mixture.to(found.logits)[:, None])[0].abs()
-    if not bool(torch.isfinite(slope).all()):
+    generator = torch.Generator().manual_seed(0)
+    every = torch.randn(found.logits.shape, generator=generator).to(found.logits)
+    first = torch.zeros_like(every)
+    first[0] = every[0]
+    mixtures = torch.stack([every, first], 1)
+    slopes, of_first = gradients(found.logits, found.probe, mixtures).abs()
+    if not bool(torch.isfinite(slopes).all()):
         raise Refusal("gives gradients that are not finite (NaN or infinite)")
-    within = layout.read(slope).flatten(2).sum(1)
-    if bool(within[1:].any()):
+    if bool(layout.read(of_first)[1:].any()):
         raise Refusal("mixes the pictures of a batch")
-    return within[0], slope.sum() - within.sum()
+    within = layout.read(slopes).flatten(2).sum((0, 1))
+    return within, slopes.sum() - within.sum()
