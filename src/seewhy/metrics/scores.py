@@ -9,9 +9,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from seewhy.metrics.estimate import CONFIDENCE, Estimate
 from seewhy.results import finite
-
-LEVEL, DRAWS = 0.95, 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,25 +42,20 @@ class Scores:
         """The mean of those that are numbers; NaN if none is."""
         return float(self.known.mean()) if self.n else math.nan
 
-    def interval(self, level: float = LEVEL, *, seed: int = 0) -> tuple[float, float]:
+    def interval(self, confidence: float = CONFIDENCE, *, seed: int = 0) -> tuple[float, float]:
         """The interval that holds the mean over all such pictures with this confidence.
 
-        The pictures are drawn anew, with replacement, and the mean is taken each time; what lies
-        between the quantiles of these means is the interval (the percentile bootstrap). NaN for
-        fewer than two pictures.
+        By the percentile bootstrap over the pictures, see `Estimate`. NaN for fewer than two.
 
         Args:
-            level: the confidence, between 0 and 1.
+            confidence: between 0 and 1.
             seed: of the draws.
-
-        Source:
-            Efron, Bootstrap Methods: Another Look at the Jackknife, Annals of Statistics, 1979.
         """
         if self.n < 2:
             return math.nan, math.nan
-        drawn = np.random.default_rng(seed).integers(self.n, size=(DRAWS, self.n))
-        low, high = np.quantile(self.known[drawn].mean(1), ((1 - level) / 2, (1 + level) / 2))
-        return float(low), float(high)
+        known, n = self.known, self.n
+        found = Estimate.of(lambda w: w @ known / n, n, seed=seed, confidence=confidence)
+        return found.low, found.high
 
     def to_json(self) -> dict[str, object]:
         """For a JSON document, without NaN."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from seewhy.errors import InputError, ModelError
+from seewhy.errors import InputError
 from seewhy.methods.passes import at_once, logits_of, require_classes, undisturbed
 
 # (which picture (M,), which version of it (M,)) -> the changed pictures (M, C, H, W)
@@ -57,17 +57,7 @@ def answers(
             require_classes(classes, logits.shape[1])
             found.append(_of_class(logits, classes.to(logits.device)[which]))
     shape = (len(images), count)
-    logits, probabilities, is_top = (
-        torch.cat(each).view(shape) for each in zip(*found, strict=True)
-    )
-    if not bool(torch.isfinite(probabilities).all()):
-        raise ModelError(
-            type(model).__name__,
-            expected="finite logits",
-            got="NaN or infinite ones",
-            fix="check its weights",
-        )
-    return Answers(logits, probabilities, is_top)
+    return Answers(*(torch.cat(each).view(shape) for each in zip(*found, strict=True)))
 
 
 def _of_class(logits: Tensor, classes: Tensor) -> Answers:

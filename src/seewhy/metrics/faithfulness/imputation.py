@@ -49,13 +49,14 @@ def impute(images: Tensor, missing: Tensor, *, tolerance: float = TOLERANCE) -> 
         ICML 2022, section 5.2 (noisy linear imputation, here without the noise).
     """
     _check(images, missing)
-    known = images.detach().permute(2, 3, 0, 1).flatten(2).permute(2, 0, 1)[None]
-    mask = missing.to(images).repeat_interleave(images.shape[1], 0)[None]
+    exact = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+    known = exact.flatten(0, 1)[None]
+    mask = missing.to(exact).repeat_interleave(images.shape[1], 0)[None]
     known, mask = (each.contiguous(memory_format=torch.channels_last) for each in (known, mask))
     known = known * (1 - mask)
     system = _System.of(mask)
     found = known + _solved(system, mask * system.around(known), tolerance)
-    return found.reshape(images.shape)
+    return found.reshape(images.shape).to(images)
 
 
 def _check(images: Tensor, missing: Tensor) -> None:
