@@ -453,7 +453,18 @@ WRONG: list[tuple[Any, type[Exception], str]] = [
     (
         lambda: explain_text(plain(), A, torch.ones(3, 2), class_names=["a", "b"]),
         ClassError,
-        "class_names: expected 3, one for each logit, got 2; name the outputs in their order",
+        "class_names: expected 3, one for each text, got 2; name the texts in their order",
+    ),
+    (
+        lambda: explain_text(plain(), A, torch.ones(1, 2), class_names=["no", "yes"]),
+        ClassError,
+        "class_names: expected 1, one for each text, got 2; name the texts in their order",
+    ),
+    (
+        lambda: explain_text(plain(), A, torch.ones(3, 2), task="binary"),
+        InputError,
+        "task 'binary': expected single-label or multi-label, for texts, got another; leave task"
+        " out for a softmax over the texts",
     ),
     (
         lambda: explain_similarity(plain(), A, torch.cat([ZERO, B]), head=find_head(plain(), A)),

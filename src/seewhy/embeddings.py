@@ -23,8 +23,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seewhy import evidence, heads, tasks
-from seewhy.errors import InputError
+from seewhy import evidence, heads
+from seewhy.errors import ClassError, InputError
 from seewhy.explainer import (
     Classes,
     Prepared,
@@ -287,7 +287,7 @@ def _told(
         image @ directions.T * factor[:, None] + texts.bias,
         seen.features,
         classes,
-        task=tasks.task_of(task or "single-label", len(directions), None, texts.names),
+        task=_task_of_texts(task, len(directions), texts.names),
         tolerance=head.tolerance(seen.logits, seen.features),
         scale=torch.full_like(factor, abs(texts.scale))[:, None],  # of a cosine of 1
         against=against,
@@ -348,6 +348,25 @@ def _side(
         geometry=geometry,
         tail=seen.tail,
     )
+
+
+def _task_of_texts(task: Task | None, count: int, names: tuple[str, ...] | None) -> Task:
+    """Whether texts exclude each other; one text alone excludes nothing."""
+    if names is not None and len(names) != count:
+        raise ClassError(
+            "class_names",
+            expected=f"{count}, one for each text",
+            got=str(len(names)),
+            fix="name the texts in their order",
+        )
+    if task not in (None, "single-label", "multi-label"):
+        raise InputError(
+            f"task '{task}'",
+            expected="single-label or multi-label, for texts",
+            got="another",
+            fix="leave task out for a softmax over the texts",
+        )
+    return "multi-label" if count == 1 else task or "single-label"
 
 
 def _wide(embedding: Tensor) -> Tensor:
