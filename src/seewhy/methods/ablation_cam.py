@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from seewhy.methods.layers import Layers
 from seewhy.methods.passes import at_once, logits_of
 from seewhy.methods.score_cam import distinct
 from seewhy.observe import follow, replaced_at
+
+Change = Callable[[Tensor], Tensor]
 
 
 def ablation_cam(
@@ -105,7 +108,7 @@ class _Tail:
         off = (twice - expected[:, None]).abs().max()
         return bool(off <= 1e-2 * expected.abs().max())
 
-    def _logits(self, copies: int, change: Any, *, only_tail: bool) -> Tensor:
+    def _logits(self, copies: int, change: Change, *, only_tail: bool) -> Tensor:
         """One pass with `copies` rows for each picture: from the beginning, or from the layer."""
 
         def handle(tree: Any) -> Any:
