@@ -16,7 +16,16 @@ from types import ModuleType
 
 import torch
 
-from benchmarks import cost, faithfulness, finer, methods, peers, training
+from benchmarks import (
+    attention,
+    cost,
+    faithfulness,
+    finer,
+    gradients,
+    methods,
+    peers,
+    training,
+)
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 RACES: Mapping[str, ModuleType] = {
@@ -25,9 +34,11 @@ RACES: Mapping[str, ModuleType] = {
     "methods": methods,
     "finer": finer,
     "faithfulness": faithfulness,
+    "gradients": gradients,
+    "attention": attention,
     "training": training,
 }
-PACKAGES = ("torch", "torchvision", "torchcam", "grad-cam")
+PACKAGES = ("torch", "torchvision", "timm", "transformers", "torchcam", "grad-cam", "captum")
 
 
 def main() -> None:

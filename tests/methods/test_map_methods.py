@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import sys
 import warnings
@@ -134,6 +135,20 @@ def test_the_model_is_left_as_it_was(name: str, training: bool) -> None:
     with pytest.raises(SeewhyError):
         METHODS[name].function(net, images[:, :2], CLASSES)
     assert_same(before, state_of(net))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_nothing_is_kept_from_batch_to_batch(name: str) -> None:
+    needs_captum(name)
+    net = net_for(name)
+
+    def tensors() -> int:
+        METHODS[name].function(net, pictures(), CLASSES)
+        gc.collect()
+        return sum(issubclass(type(each), Tensor) for each in gc.get_objects())
+
+    tensors()
+    assert tensors() == tensors()
 
 
 def test_the_check_for_traces_can_fail() -> None:

@@ -52,7 +52,7 @@ def fullgrad(
     def add(term: Tensor) -> None:
         nonlocal total
         if _has_places(term, len(images)):
-            total = total + shown(term.float(), size).sum(1)
+            total = total + _upsampled(shown(term.float(), size).sum(1), size)
 
     _, product = _backward(model, images, classes, add)
     return total + shown(product.float(), size).sum(1)
@@ -118,25 +118,21 @@ def _has_places(term: Tensor, batch: int) -> bool:
     return term.ndim == 4 and len(term) == batch
 
 
-def _magnitude(term: Tensor, size: torch.Size, over: tuple[int, ...]) -> Tensor:
-    """Magnitudes, rescaled to 0..1 over these axes and brought to the size of the picture."""
-    size_of = term.abs()
-    lowest, highest = size_of.amin(over, keepdim=True), size_of.amax(over, keepdim=True)
-    extent = (highest - lowest).clamp(min=torch.finfo(term.dtype).tiny)
-    return _upsampled((size_of - lowest) / extent, size)
+def _upsampled(sums: Tensor, size: torch.Size) -> Tensor:
+    """The sums over channels, brought to the picture's size: the same as summing after that."""
+    return F.interpolate(sums[:, None], tuple(size), mode="bilinear", align_corners=False)[:, 0]
 
 
-def _upsampled(term: Tensor, size: torch.Size) -> Tensor:
-    return F.interpolate(term, tuple(size), mode="bilinear", align_corners=False)
+def _rescaled(term: Tensor, over: tuple[int, ...]) -> Tensor:
+    """Magnitudes, rescaled to 0..1 over these axes."""
+    size = term.abs()
+    lowest, highest = size.amin(over, keepdim=True), size.amax(over, keepdim=True)
+    return (size - lowest) / (highest - lowest).clamp(min=torch.finfo(term.dtype).tiny)
 
 
-def _signed(term: Tensor, size: torch.Size) -> Tensor:
-    """The terms as they are, each spread over the pixels of its cell."""
-    return _upsampled(term, size) * (term.shape[2:].numel() / size.numel())
-
-
+# From the terms of a layer (B, C, h, w) and the picture's size to what is summed of them.
 _SHOWN: Mapping[Terms, Callable[[Tensor, torch.Size], Tensor]] = {
-    "channel": lambda term, size: _magnitude(term, size, (2, 3)),
-    "layer": lambda term, size: _magnitude(term, size, (1, 2, 3)),
-    "signed": _signed,
+    "channel": lambda term, _: _rescaled(term, (2, 3)),
+    "layer": lambda term, _: _rescaled(term, (1, 2, 3)),
+    "signed": lambda term, size: term * (term.shape[2:].numel() / size.numel()),  # by cell
 }
