@@ -35,8 +35,9 @@ def of_transformers(**options: Any) -> nn.Module:
     import transformers
 
     torch.manual_seed(0)
-    config = transformers.ViTConfig(attn_implementation="eager", **options)
-    model: nn.Module = transformers.ViTForImageClassification(config).eval()
+    library: Any = transformers
+    config = library.ViTConfig(attn_implementation="eager", **options)
+    model: nn.Module = library.ViTForImageClassification(config).eval()
     return model
 
 

@@ -44,7 +44,7 @@ def smoothgrads(model: nn.Module, images: Tensor, classes: Tensor) -> Pair:
     tunnel = NoiseTunnel(Saliency(copy.deepcopy(model)))
     spread = 0.15 * float(images.max() - images.min())
     return {
-        "seewhy": lambda: smoothgrad(model, images, classes, samples=SAMPLES),  # type: ignore[call-arg]
+        "seewhy": lambda: smoothgrad(model, images, classes, samples=SAMPLES),
         "Captum": lambda: tunnel.attribute(
             images, nt_samples=SAMPLES, stdevs=spread, target=classes, abs=False
         ),
