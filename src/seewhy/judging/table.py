@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from seewhy.metrics.faithfulness.table import METRICS
-from seewhy.results import deviation
 
 if TYPE_CHECKING:
     from seewhy.judging.result import Faithfulness
@@ -75,8 +74,8 @@ def notes(result: Faithfulness) -> Iterator[str]:
     if result.completeness is not None:
         found = result.completeness
         yield (
-            f"The maps of explain: {found.exact:.0%} of {found.n} exact; the worst"
-            f" {deviation(found.worst)} of the logits' scale."
+            f"The maps of explain: {found.exact:.0%} of {found.n} exact; the worst is off by"
+            f" {found.worst:.0e} of the logits' scale."
         )
     for method, reason in result.refused.items():
         yield f"without {method}: {reason}"
