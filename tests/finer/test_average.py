@@ -349,3 +349,12 @@ def test_residuals_are_means_too() -> None:
     result = explain(net, x, [2], flip=True)
     torch.testing.assert_close(result.residual, (own.residual + mirrored.residual) / 2)
     torch.testing.assert_close(result.maps, (own.maps + mirrored.maps.flip(3)) / 2)
+
+
+def test_a_network_without_products_has_a_cost_too() -> None:
+    """Pooled pixels are its three logits: nothing is multiplied."""
+    net = nn.Sequential(nn.AvgPool2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    result = explain(net, pictures(), [1], resolution=2)
+    assert result.kind == "class-maps"
+    assert result.views is not None
+    assert (result.views.how, result.views.cost) == ("dilate", 4.0)

@@ -228,6 +228,8 @@ class _Mean:
         """The multiply-adds of all passes over those of a plain one."""
         plain = self.runner.multiply_adds(self.own, None)
         every = sum(self.runner.multiply_adds(look, self.way) for look in self.looks)
+        if not plain:  # nothing but sums: then a view costs what a view costs
+            return float(self.runner.wish.resolution**2 * len(self.looks) + self.extra)
         return (every + self.extra * plain) / plain
 
 

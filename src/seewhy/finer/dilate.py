@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from seewhy import heads
-from seewhy.errors import ModelError, SeewhyError
+from seewhy.errors import ModelError
 from seewhy.evidence import logit_scale
 from seewhy.finer.plan import CannotDilate, Plan, find_plan
 from seewhy.finer.windows import NAMES, windows
@@ -94,7 +94,9 @@ def _verified(network: nn.Module, head: Head, pictures: Tensor, resolution: int)
         usual = heads.look(network, head, (pictures.clone(),), {})
         try:
             finer = look(network, head, pictures.clone(), plan)
-        except (SeewhyError, RuntimeError, AssertionError, ValueError) as error:
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # a model may say anything to a batch that has grown
             raise CannotDilate(f"cannot be run finer ({complaint(error)})") from error
     tolerance = head.tolerance(usual.logits, usual.features)
     _require_unchanged(plan, usual.features, finer.features, tolerance)
