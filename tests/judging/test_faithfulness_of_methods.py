@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tests.comparison.colours import NAMES, Flat, classifier, halves, plain
+from torch import nn
 
 from seewhy.errors import DataError, InputError, ModelError
 from seewhy.judging.faithfulness import faithfulness
@@ -118,6 +120,17 @@ def test_a_method_that_the_network_does_not_allow_is_left_out() -> None:
     assert "without cam: " in result.table()
     with pytest.raises(ModelError):
         faithfulness(classifier(Flat()), PICTURES, ["deconvnet"], metrics=QUICK)
+
+
+def test_maps_that_do_not_add_up_say_what_they_leave_over() -> None:
+    torch.manual_seed(0)
+    body = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    net = nn.Sequential(*body, nn.Linear(8, 16), nn.SiLU(), nn.Linear(16, 4))
+    result = faithfulness(classifier(net), PICTURES, ["gradient"], metrics=QUICK, steps=2)
+    assert result.completeness is not None
+    assert 0 < result.completeness.residual <= result.completeness.worst_residual
+    share = f"{result.completeness.worst_residual:.0%} at worst."
+    assert result.table().splitlines()[-1].endswith(share)
 
 
 def test_the_same_again() -> None:

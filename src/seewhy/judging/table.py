@@ -10,6 +10,7 @@ from seewhy.metrics.faithfulness.table import METRICS
 
 if TYPE_CHECKING:
     from seewhy.judging.result import Faithfulness
+    from seewhy.metrics.faithfulness.completeness import Completeness
     from seewhy.metrics.scores import Scores
 
 BETTER = {True: "↑", False: "↓"}
@@ -72,10 +73,17 @@ def notes(result: Faithfulness) -> Iterator[str]:
         " confidence."
     )
     if result.completeness is not None:
-        found = result.completeness
-        yield (
-            f"The maps of explain: {found.exact:.0%} of {found.n} exact; the worst is off by"
-            f" {found.worst:.0e} of the logits' scale."
-        )
+        yield _adding_up(result.completeness)
     for method, reason in result.refused.items():
         yield f"without {method}: {reason}"
+
+
+def _adding_up(found: Completeness) -> str:
+    """How well the maps of `explain` add up: rounding where they are exact, else what is left."""
+    exact = f"The maps of explain: {found.exact:.0%} of {found.n} exact"
+    if found.exact == 1 or math.isnan(found.residual):
+        return f"{exact}; the worst is off by {found.worst:.0e} of the logits' scale."
+    return (
+        f"{exact}; of a logit less its bias they leave {found.residual:.0%} over at the median,"
+        f" {found.worst_residual:.0%} at worst."
+    )
