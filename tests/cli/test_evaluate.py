@@ -42,8 +42,8 @@ def test_nothing_typed_is_a_missing_model(capsys: pytest.CaptureFixture[str]) ->
 def test_a_slip_in_a_judgement_s_name_is_no_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", "acuracy", "--data", "data"]) == 2
     assert capsys.readouterr().err == (
-        "seewhy: evaluate 'acuracy': expected accuracy, faithfulness, randomisation, or a"
-        " model, got none of these; did you mean accuracy?\n"
+        "seewhy: evaluate 'acuracy': expected accuracy, localisation, faithfulness, randomisation,"
+        " or a model, got none of these; did you mean accuracy?\n"
     )
 
 

@@ -66,6 +66,7 @@ def loaded_by(code: str) -> list[str]:
                 "demo --help",
                 "evaluate --help",
                 "evaluate accuracy --help",
+                "evaluate localisation --help",
             )
         ),
     ],

@@ -12,6 +12,8 @@ from seewhy.cli.evaluate_accuracy import HELP as ACCURACY_HELP
 from seewhy.cli.evaluate_accuracy import accuracy
 from seewhy.cli.evaluate_faithfulness import HELP as FAITHFULNESS_HELP
 from seewhy.cli.evaluate_faithfulness import faithfulness
+from seewhy.cli.evaluate_localisation import HELP as LOCALISATION_HELP
+from seewhy.cli.evaluate_localisation import localisation
 from seewhy.cli.evaluate_randomisation import HELP as RANDOMISATION_HELP
 from seewhy.cli.evaluate_randomisation import randomisation
 from seewhy.errors import InputError
@@ -24,6 +26,7 @@ HELP = """Judge a model and its maps on a data set.
 
 \b
 seewhy evaluate resnet20-cifar10 --data cifar10/
+seewhy evaluate localisation --data boxes.parquet
 seewhy evaluate faithfulness --model resnet20-cifar10 --data cifar10/
 seewhy evaluate randomisation --model resnet20-cifar10
 
@@ -56,6 +59,7 @@ class AccuracyUnlessNamed(TyperGroup):
 
 evaluate = typer.Typer(cls=AccuracyUnlessNamed, help=HELP, rich_markup_mode="rich")
 evaluate.command(help=ACCURACY_HELP)(accuracy)
+evaluate.command(help=LOCALISATION_HELP)(localisation)
 evaluate.command(help=FAITHFULNESS_HELP)(faithfulness)
 evaluate.command(help=RANDOMISATION_HELP)(randomisation)
 

@@ -43,7 +43,7 @@ def read_parquet(
         DataError: a file is damaged, or has no column of pictures or of labels.
         MissingExtraError: pyarrow is not installed.
     """
-    tables = {part: _Table([_open(path) for path in paths]) for part, paths in files.items()}
+    tables = {part: Table([open_file(path) for path in paths]) for part, paths in files.items()}
     names = _class_names(tables)
     splits = {part: _split(part, table, names) for part, table in tables.items()}
     return Found(name, names, splits["train"], splits.get("test"), notes)
@@ -79,7 +79,7 @@ class _File:
         return (pc.struct_field(column, "bytes") if is_struct else column).combine_chunks()
 
 
-class _Table:
+class Table:
     """The rows of several files, one after another; row groups stay in memory up to a limit."""
 
     def __init__(self, files: Sequence[_File]) -> None:
@@ -89,10 +89,16 @@ class _Table:
         self._lock = threading.Lock()
 
     def name_of(self, row: int) -> str:
+        """What to call a row."""
         file, inside = self._find(row)
         return f"{self.files[file].path.name} row {inside}"
 
     def picture(self, row: int) -> bytes:
+        """The encoded picture of a row.
+
+        Raises:
+            ImageError: there is none, or it cannot be read.
+        """
         file, inside = self._find(row)
         ends = self.files[file].ends
         number = bisect_right(ends, inside)
@@ -144,7 +150,13 @@ def _nbytes(group: Any) -> int:
     return 0 if isinstance(group, str) else int(group.nbytes)
 
 
-def _open(path: Path) -> _File:
+def open_file(path: Path) -> _File:
+    """Open a file and find its two columns.
+
+    Raises:
+        DataError: it is damaged, or has no column of pictures or of labels.
+        MissingExtraError: pyarrow is not installed.
+    """
     reader = _reader(path)
     schema = reader.schema_arrow
     features = _features(schema)
@@ -254,7 +266,7 @@ def _plain(column: Any) -> Any:
     return column.dictionary_decode() if types.is_dictionary(column.type) else column
 
 
-def _class_names(tables: Mapping[str, _Table]) -> tuple[str, ...]:
+def _class_names(tables: Mapping[str, Table]) -> tuple[str, ...]:
     """The names that the files declare; else the train part's texts; else its numbers."""
     declared = _agreed([file for table in tables.values() for file in table.files])
     files = tables["train"].files
@@ -295,7 +307,7 @@ def _numbers(labels: Any, number_of: Mapping[str, int]) -> NDArray[np.float64]:
     return numbers
 
 
-def _split(part: str, table: _Table, names: tuple[str, ...]) -> Split:
+def _split(part: str, table: Table, names: tuple[str, ...]) -> Split:
     number_of = {name: number for number, name in enumerate(names)}
     numbers = np.concatenate([_numbers(file.labels, number_of) for file in table.files])
     return labelled(part, table, numbers, len(names), shown=table.label)
