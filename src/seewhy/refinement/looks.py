@@ -142,19 +142,23 @@ def _others(
 
 
 def _mean(maps: Sequence[Tensor]) -> Tensor:
-    """The mean of maps of several grids, each brought to a largest value of 1 and the first's."""
+    """The mean of maps of several grids, on the grid of the first, each brought to 0 to 1."""
     size = (maps[0].shape[2], maps[0].shape[3])
     scaled = (
-        F.interpolate(_to_one(each), size=size, mode="bilinear", align_corners=False)
+        F.interpolate(_from_0_to_1(each), size=size, mode="bilinear", align_corners=False)
         for each in maps
     )
-    return _to_one(torch.stack(list(scaled)).mean(0)) if len(maps) > 1 else _to_one(maps[0])
+    return _from_0_to_1(torch.stack(list(scaled)).mean(0))
 
 
-def _to_one(maps: Tensor) -> Tensor:
-    """Maps whose largest value is 1; those that are 0 everywhere stay so."""
-    largest = maps.amax((2, 3), keepdim=True)
-    return maps / torch.where(largest > 0, largest, 1)
+def _from_0_to_1(maps: Tensor) -> Tensor:
+    """Maps shifted and scaled so; those that are the same everywhere become 0.
+
+    However unlike the object a place is, a little of the evidence comes to it: the least of all
+    places is what the background has.
+    """
+    least, most = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
+    return (maps - least) / torch.where(most > least, most - least, 1)
 
 
 def _pass(network: nn.Module, pictures: Tensor) -> int:

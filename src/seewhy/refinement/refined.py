@@ -18,9 +18,9 @@ class Refined:
     """Where the object of each class is, as far as the network tells: no longer the evidence.
 
     Attributes:
-        refined: maps (B, k, h, w) from 0 to 1 on a finer grid; 1 where it is most likely, 0
-            everywhere where nothing speaks for the class. They are no logits, and add up to
-            nothing.
+        refined: maps (B, k, h, w) on a finer grid, 1 where it is most likely and 0 where it is
+            least; 0 everywhere where nothing speaks for the class. They are no logits, and add up
+            to nothing.
         raw: the evidence of the plain pass, with its certificate.
         multiply_adds: what one picture cost, all passes and the spreading.
         passes: the same, over one plain pass of pictures of this size.
