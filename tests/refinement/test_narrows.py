@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from tests.peers import register_torchvision_schemas
 from tests.refinement.nets import Padding, Pyramid, pictures, seeded
 
 from seewhy import InputError
@@ -69,3 +70,17 @@ def test_a_network_of_one_grid_has_none() -> None:
     net.append(torch.nn.Linear(4, 3))
     with pytest.raises(InputError, match="got no finer ones; look at the maps as they are"):
         narrows(seeded(net), 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "channels"),
+    [("resnet18", "layer2", 128), ("mobilenetv2_050", "blocks.2", 16), ("convnext_atto", "", 80)],
+)
+def test_the_stage_of_stride_8_in_networks_of_timm(name: str, owner: str, channels: int) -> None:
+    register_torchvision_schemas()
+    timm = pytest.importorskip("timm")
+    net = timm.create_model(name, num_classes=10).eval()
+    found = narrows(net, 4, side=64)
+    assert found.grid == (8, 8)
+    assert found.channels == channels
+    assert str(found.tap.site.owner).startswith(owner)
