@@ -1,7 +1,8 @@
 """Does `find_head` get every architecture right? One model of every family, and what it says.
 
-    python -m benchmarks.zoo            # all families, writes docs/zoo.md
-    python -m benchmarks.zoo resnet     # those whose name contains a word, prints only
+    python -m benchmarks.zoo                   # all families, writes docs/zoo.md
+    python -m benchmarks.zoo resnet            # a family or a model, prints only
+    python -m benchmarks.zoo resnet --update   # and replaces their rows in docs/zoo.md
 
 Models are built at random with a seed, their heads re-initialised (some are zero at birth, and a
 head of zeros would certify any map), and looked at through noise of the size they were made for.
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.errors import HeadNotFound
+from seewhy.explainer import explain
 from seewhy.heads import find_head
 
 TABLE = Path(__file__).parents[1] / "docs" / "zoo.md"
@@ -52,12 +54,12 @@ class Finding:
     model: str
     kind: str
     grid: str = ""
-    certificate: str = ""
+    adds_up: str = ""
     said: str = ""
 
     def row(self) -> str:
         """The finding as a line of the Markdown table."""
-        cells = (self.library, self.family, self.model, self.kind, self.grid, self.certificate)
+        cells = (self.library, self.family, self.model, self.kind, self.grid, self.adds_up)
         return f"| {' | '.join(cells)} | {self.said} |"
 
 
@@ -73,17 +75,26 @@ def look(entry: Entry) -> Finding:
             head = find_head(model, example)
         except HeadNotFound as refusal:
             return Finding(*names, "refused", said=refusal.got)
-    grid = "x".join(map(str, head.grid))
-    return Finding(
-        *names, head.kind, grid, f"{head.certificate:.0e}", f"`{' -> '.join(head.path)}`"
-    )
+        grid = "x".join(map(str, head.grid))
+        if head.is_exact:
+            path = f"`{' -> '.join(head.path)}`"
+            said = path if head.plan is None else f"{head.method}: {path}"
+            return Finding(*names, head.kind, grid, f"{head.certificate:.0e}", said)
+        left = float(explain(model, example, head=head).residual_share.mean())
+    return Finding(*names, head.kind, grid, f"leaves {100 * left:.0f} %", said=head.method)
+
+
+def entry_of(finding: Finding) -> Entry:
+    """The model that a finding is about."""
+    if finding.library == "timm":
+        return timm_entry(finding.family, finding.model)
+    if finding.library == "torchvision":
+        return torchvision_entry(finding.family, finding.model)
+    return next(each for each in transformers_entries() if each.family == finding.family)
 
 
 def entries() -> Iterator[Entry]:
     """The whole zoo."""
-    from tests.peers import register_torchvision_schemas
-
-    register_torchvision_schemas()
     yield from timm_entries()
     yield from torchvision_entries()
     yield from transformers_entries()
@@ -242,6 +253,22 @@ def _build_transformers(family: str, settings: dict[str, object]) -> tuple[nn.Mo
     return model, torch.randn(2, 3, 224, 224)
 
 
+KINDS = ("linear", "class-maps", "normalised", "pooled", "first-order", "none", "refused")
+
+
+def rows_of(page: str) -> list[Finding]:
+    """The findings that a page tells of."""
+    lines = [line.strip("|").split("|") for line in page.splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in line] for line in lines if len(line) == 7]
+    return [Finding(*row) for row in cells if row[3] in KINDS]
+
+
+def updated(old: list[Finding], new: list[Finding]) -> list[Finding]:
+    """The old findings, with new ones in the place of those about the same models."""
+    by_model = {(each.library, each.model): each for each in new}
+    return [by_model.get((each.library, each.model), each) for each in old]
+
+
 def table(findings: list[Finding]) -> str:
     """The page docs/zoo.md."""
     import timm
@@ -257,16 +284,22 @@ def table(findings: list[Finding]) -> str:
         f"timm {timm.__version__}, torchvision {torchvision.__version__.partition('+')[0]},"
         f" transformers {transformers.__version__}, torch {torch.__version__.partition('+')[0]}.",
         "",
-        "| library | families | linear | class-maps | normalised | refused |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "",
+        "Maps of the first four kinds add up to the logit: the largest deviation is shown, over the"
+        " scale of the logits. `first-order` and `none` promise nothing of the kind: shown is what"
+        " evidence and bias leave of the logit, as a share of the logit less its bias, for the"
+        " predicted class of noise. Of random weights it says little about trained ones.",
+        "",
+        f"| library | families | {' | '.join(KINDS)} |",
+        f"| --- | ---: |{' ---: |' * len(KINDS)}",
     ]
     for library in dict.fromkeys(finding.library for finding in findings):
         kinds = Counter(finding.kind for finding in findings if finding.library == library)
-        counts = [kinds[k] for k in ("linear", "class-maps", "normalised", "refused")]
+        counts = [kinds[kind] for kind in KINDS]
         lines.append(f"| {library} | {kinds.total()} | {' | '.join(map(str, counts))} |")
     lines += [
         "",
-        "| library | family | model | kind | grid | certificate | head, or why not |",
+        "| library | family | model | kind | grid | adds up | head, method, or why not |",
         "| --- | --- | --- | --- | --- | --- | --- |",
         *(finding.row() for finding in findings),
         "",
@@ -276,20 +309,28 @@ def table(findings: list[Finding]) -> str:
 
 def main() -> None:
     """Look at the zoo, or at the part of it that is named."""
+    from tests.peers import register_torchvision_schemas
+
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("words", nargs="*", help="only families whose name contains one of these")
-    words = parser.parse_args().words
-    findings = []
-    for entry in entries():
-        if words and not any(word in entry.family for word in words):
+    parser.add_argument("words", nargs="*", help="only these families or models")
+    parser.add_argument("--update", action="store_true", help="replace their rows in the page")
+    options = parser.parse_args()
+    register_torchvision_schemas()
+    old = rows_of(TABLE.read_text(encoding="utf-8")) if options.update else []
+    words, findings = options.words, []
+    for entry in map(entry_of, old) if options.update else entries():
+        if words and not any(word in (entry.family, entry.model) for word in words):
             continue
         start = time.perf_counter()
         findings.append(look(entry))
+        if options.update:  # one by one, for a stop on the way
+            TABLE.write_text(table(updated(old, findings)), encoding="utf-8")
         gc.collect()
         seconds = time.perf_counter() - start
         print(findings[-1].row(), f"{seconds:.1f} s", file=sys.stderr, flush=True)
-    if not words:
+    if not words and not options.update:
         TABLE.write_text(table(findings), encoding="utf-8")
+    if options.update or not words:
         print(f"wrote {TABLE.relative_to(Path.cwd())}")
 
 

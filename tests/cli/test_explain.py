@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -345,3 +346,18 @@ def test_the_model_may_be_on_another_device_type(
     (a,) = document(capsys, "good.jpg", "--device", "cpu")["results"][0]["classes"]
     (b,) = document(capsys, "good.jpg", "--device", "cuda")["results"][0]["classes"]
     assert math.isclose(a["logit"], b["logit"], abs_tol=1e-4)
+
+
+def test_what_is_left_is_told(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = ("--model", "nets.py:mlp", "--size", "32")
+    assert main(["explain", "good.jpg", *model]) == 0
+    line = capsys.readouterr().out
+    assert " ~ evidence " in line
+    assert re.search(r"first-order: leaves -?[0-9.]+ \([0-9]+ %\)$", line.strip())
+    assert main(["explain", "good.jpg", *model, "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)["results"][0]["classes"][:1]
+    assert entry["kind"] == "first-order"
+    left = entry["logit"] - entry["evidence"] - entry["bias"]
+    assert math.isclose(entry["residual"], left, abs_tol=1e-6)
+    share = abs(left / (entry["logit"] - entry["bias"]))
+    assert math.isclose(entry["residual_share"], share, rel_tol=1e-4)

@@ -94,3 +94,13 @@ def test_a_refusal_in_json(here: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert "flattens the grid" in found["error"]
     assert any("no features with positions" in rule for rule in found["tried"])
     assert not said.err
+
+
+def test_a_head_that_leaves_something(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", "nets.py:mlp", "--size", "32", "--picture", "good.jpg"]) == 0
+    said = capsys.readouterr().out
+    assert "first-order: gradients through the head alone; maps leave a residual" in said
+    assert "gradient of the head times features" in said
+    assert re.search(r"good.jpg +class [0-9] [0-9.]+ % +leaves up to [0-9]+ % of a logit", said)
+    assert main(["inspect", "nets.py:max_pooling", "--size", "32"]) == 0
+    assert "pooled: the weights of its pooling are held" in capsys.readouterr().out

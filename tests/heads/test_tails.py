@@ -261,6 +261,27 @@ def test_first_order_is_the_gradient_of_the_head_called_by_hand(
     torch.testing.assert_close(result.residual, logits.detach() - result.evidence - zero)
 
 
+def test_the_scale_of_a_norm_is_held_in_a_gradient_too() -> None:
+    """What follows a norm is the same for features of any size: its own gradient is nothing."""
+    torch.manual_seed(0)
+    net = Given(lambda n, h: n.last(F.relu(F.layer_norm(n.hidden(flat(h).mean(2)), (6,)))), 3)
+    net = net.double().eval()
+    x = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    result = explain(net, x, "all")
+    assert (result.kind, result.method) == (
+        "first-order",
+        "gradient of the head times features, held: norms",
+    )
+    for picture in range(2):
+        pooled = x[picture].flatten(1).mean(1)
+        hidden = net.hidden(pooled).detach()
+        gates = ((hidden - hidden.mean()) > 0).double()
+        rows = net.last.weight.detach() * gates / torch.sqrt(hidden.var(correction=0) + 1e-5)
+        rows = (rows - rows.mean(1, keepdim=True)) @ net.hidden.weight.detach()
+        expected = torch.einsum("ck,khw->chw", rows, x[picture])
+        torch.testing.assert_close(result.maps[picture], expected)
+
+
 def test_a_layer_with_weights_of_its_own_for_each_position() -> None:
     wide = torch.randn(3, 2 * 12, generator=torch.Generator().manual_seed(0))
     net = Given(lambda n, h: F.linear(h.flatten(1), wide), 2)

@@ -483,18 +483,12 @@ def _is_causal(operation: Operation) -> bool:
 
 def _layer_norm(holding: Holding, operation: Operation) -> Outcome:
     """The mean goes with the probe; sigma is held."""
-    x, normalised, weight, bias, epsilon = operation.args
+    x, _, weight, bias, _ = operation.args
     held = holding.of(x)
     if held is None or not held.is_plain or holding.of(weight) or holding.of(bias):
         return None
-    real, probe = holding.real(x), _probe(held)
-    axes = tuple(range(real.ndim - len(normalised), real.ndim))
-    sigma = torch.sqrt(real.var(axes, correction=0, keepdim=True) + epsilon)
-    probe = (probe - probe.mean(axes, keepdim=True)) / sigma
-    if weight is not None:
-        probe = probe * holding.real(weight)
     holding.used["norms"] = None
-    return [Held(probe if bias is None else probe + holding.real(bias))]
+    return [Held(holding.tail.layer_norm(operation, _probe(held)))]
 
 
 def _rms_norm(holding: Holding, operation: Operation) -> Outcome:

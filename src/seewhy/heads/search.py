@@ -32,8 +32,8 @@ from seewhy.heads.places import (
 from seewhy.heads.pooling import SILENT, Pooling
 from seewhy.heads.positions import origin, require_positions
 from seewhy.heads.refusals import Refusal
-from seewhy.heads.tail import Tail, recorded
-from seewhy.heads.tail_evidence import Plan, reach, spread, tail_evidence
+from seewhy.heads.tail import LAYER_NORM, SCALES, Tail, recorded
+from seewhy.heads.tail_evidence import Plan, reach, require_rerun, spread, tail_evidence
 from seewhy.heads.verify import verified
 from seewhy.observe import Trace, copied
 
@@ -76,7 +76,7 @@ def tail_head(
             if search.is_long(place, trace):
                 break
             if is_all:
-                return search.first_that_holds(place, _BY_FEATURES)
+                return search.first_that_holds(place, search.by_features(place))
             return search.first_that_holds(search.where_patches_carry(place, found), _BY_PATCHES)
         except Refusal as why:
             refusal = why
@@ -88,7 +88,8 @@ def tail_head(
 
 Plans = tuple[tuple[HeadKind, Plan], ...]
 
-_BY_FEATURES: Plans = (("pooled", Plan("held")), ("first-order", Plan("gradient")))
+_BY_POOLING: Plans = (("pooled", Plan("held")),)
+_TO_FIRST_ORDER: Plans = (("first-order", Plan("gradient")),)
 _BY_PATCHES: Plans = (("none", Plan("held with gates")), ("none", Plan("gradient")))
 _BY_BRANCHES: Plans = (
     ("none", Plan("held with gates", with_others=True)),
@@ -129,11 +130,18 @@ class _Search:
             return None
         return bool(rest <= _NEGLIGIBLE * within.sum())
 
+    def by_features(self, place: Place) -> Plans:
+        """What to try where positions are all there is: attention leaves plain gradients little."""
+        has_attention = any("softmax" in n or "attention" in n for n in _names(self.tail(place)))
+        by_tokens: Plans = _BY_PATCHES[:1] if has_attention else ()
+        return _BY_POOLING + by_tokens + _TO_FIRST_ORDER
+
     def first_that_holds(self, place: Place, plans: Plans) -> Head:
         """The head that begins there, by the first plan that can be verified."""
         tail, refusal = self.tail(place), Refusal("has no map")
         for kind, plan in plans:
             try:
+                require_rerun(tail, place[1], plan)
                 head = _head(kind, plan, tail, place, self.ending)
                 return verified(self.model, head, self.args, self.kwargs)
             except Refusal as why:
@@ -296,7 +304,8 @@ def _words(plan: Plan, tail: Tail, layout: Layout) -> str:
     """How the maps are made."""
     if plan.how == "gradient":
         part = " of one branch" if plan.with_others else ""
-        return f"gradient of the head times features{part}"
+        norms = ", held: norms" if {LAYER_NORM, *SCALES} & {*_names(tail)} else ""
+        return f"gradient of the head times features{part}{norms}"
     used = spread(tail, layout, plan).used
     if plan.how == "held":
         return f"class activation map, held: {', '.join(used)}" if used else _BY_POSITION

@@ -64,13 +64,33 @@ class Tail:
         return tensor.clone() if tensor.is_inference() else tensor.detach()
 
     def rerun(self, given: Mapping[int, Tensor]) -> Tensor:
-        """The logits for other values of the features (and of what else is given)."""
+        """The logits for other values of the features (and of what else is given).
+
+        The scales of norms are held as they were: a norm makes whatever follows it the same for
+        features of any size, so that its own gradient times the features is nothing at all.
+        """
         values = dict(given)
         for operation, results in self.program_from(frozenset(given)):
-            outcome = self.run(operation, values)
+            outcome = None if operation.name in SCALES else self._run_held(operation, values)
             for number, place in results:
-                values[number] = outcome[place]
+                values[number] = self.value(number) if outcome is None else outcome[place]
         return values[self.logits]
+
+    def _run_held(self, operation: Operation, values: Mapping[int, Tensor]) -> list[Tensor]:
+        outcome = self.run(operation, values)
+        if operation.name != LAYER_NORM or operation.args[0].number not in values:
+            return outcome
+        return [self.layer_norm(operation, values[operation.args[0].number]), *outcome[1:]]
+
+    def layer_norm(self, operation: Operation, x: Tensor) -> Tensor:
+        """A layer norm of other numbers than it was of, divided by the same sigma as then."""
+        source, normalised, weight, bias, epsilon = operation.args
+        real = self.value(source.number)
+        axes = tuple(range(real.ndim - len(normalised), real.ndim))
+        sigma = torch.sqrt(real.var(axes, correction=0, keepdim=True) + epsilon)
+        x = (x - x.mean(axes, keepdim=True)) / sigma
+        x = x if weight is None else x * self.value(weight.number)
+        return x if bias is None else x + self.value(bias.number)
 
     def run(self, operation: Operation, values: Mapping[int, Tensor]) -> list[Tensor]:
         """An operation's results, from `values` where they are given and else as recorded.
@@ -110,6 +130,10 @@ _RESHAPED: Mapping[Any, Any] = dict.fromkeys(
     (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default),  # noqa: SLF001
     torch.ops.aten.reshape.default,
 )
+
+
+LAYER_NORM = "native_layer_norm"
+SCALES = frozenset(("linalg_vector_norm", "rsqrt"))  # of norms that are written by hand
 
 
 def _is_written(argument: Any) -> bool:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from seewhy import evidence
+from seewhy import evidence, rounding
 from seewhy.heads.channels import Channels
 from seewhy.heads.held import Holding
 from seewhy.heads.layout import CHANNEL, Layout
@@ -103,6 +103,27 @@ def tail_evidence(
     positions = maps[0, 0].numel()
     bias = torch.einsum("bkc,bc->bk", mixtures.to(dtype), found.bias.to(dtype))
     return maps * positions, bias
+
+
+def require_rerun(tail: Tail, layout: Layout, plan: Plan) -> None:
+    """See that the tail, run again on its own features, gives the logits that it gave.
+
+    Raises:
+        Refusal: it does not, or has no form as the plan wants it.
+    """
+    numbers = [tail.features, *(tail.entering() if plan.with_others else [])]
+    given = {n: tail.value(n) for n in numbers}
+    with torch.inference_mode(mode=False), torch.no_grad():
+        if plan.how == "gradient":
+            again = tail.rerun(given)
+        else:
+            again = held(tail, layout, gates=plan.how == "held with gates").logits(given)
+    logits = _flat(tail.value(tail.logits), given[tail.features])
+    scale = evidence.logit_scale(logits.float())
+    allowed = 10 * rounding.tolerance(logits.dtype, given[tail.features].dtype)
+    deviation = float(((_flat(again, logits) - logits).abs() / scale).max())
+    if not deviation <= allowed:
+        raise Refusal(f"does not give the same when it is run again: off by {deviation:.1e}")
 
 
 def reach(tail: Tail, layout: Layout) -> tuple[Tensor, Tensor]:
