@@ -155,6 +155,28 @@ def test_a_loaded_classifier_takes_pictures_and_keeps_their_geometry() -> None:
     assert result.raw.class_names == model.class_names
 
 
+def test_it_is_drawn_beside_the_evidence_with_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL import Image
+
+    from seewhy import render
+
+    lines: list[str] = []
+    written = render.written
+
+    def noted(of: list[str], **how: int) -> Image.Image:
+        lines.extend(of)
+        return written(of, **how)
+
+    monkeypatch.setattr(render, "written", noted)
+    picture = Image.new("RGB", (400, 300), (90, 140, 60))
+    model = load_model("resnet20-cifar10")
+    drawn = refine(model, [picture], ["ship"]).draw(0, picture)
+    assert lines == ["evidence for ship", "refined: where the object is, not the evidence"]
+    assert drawn.width == 2 * 400 + 3 * 8
+    left, right = (drawn.crop((x, 8, x + 400, 308)) for x in (8, 416))
+    assert left.tobytes() != right.tobytes()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,7 +11,11 @@ from torch.nn import functional as F
 
 from seewhy.explanation import Explanation
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 WORDS = "refined: where the object is, not the evidence"
+_LEGIBLE = 330  # pixels that the words take
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -43,3 +48,25 @@ class Refined:
     def upsample(self, size: tuple[int, int]) -> Float[Tensor, "batch classes height width"]:
         """The refined maps at another resolution (height, width), bilinearly."""
         return F.interpolate(self.refined, size=size, mode="bilinear", align_corners=False)
+
+    def draw(self, index: int, image: Image, place: int = 0) -> Image:
+        """A picture with its evidence on the left, the refined map on the right, and what is which.
+
+        Args:
+            index: which picture of the batch.
+            image: the upright original.
+            place: which of the k classes.
+        """
+        from seewhy import render
+
+        geometry = self.raw.geometry[index] if self.raw.geometry else None
+        name = self.raw.name(int(self.raw.classes[index, place]))
+        columns = []
+        for maps, words in ((self.raw.maps, f"evidence for {name}"), (self.refined, WORDS)):
+            map_ = maps[index, place].float().cpu().numpy()
+            laid = render.overlay(image, map_, geometry)
+            width = max(laid.width, _LEGIBLE)
+            columns.append(
+                render.arrange([laid, render.written([words], width=width)], down=True, gap=4)
+            )
+        return render.arrange(columns, down=False, gap=8, margin=8)
