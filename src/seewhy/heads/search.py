@@ -310,7 +310,8 @@ def _words(plan: Plan, tail: Tail, layout: Layout) -> str:
     if plan.how == "held":
         return f"class activation map, held: {', '.join(used)}" if used else _BY_POSITION
     part = " of one branch" if plan.with_others else ""
-    return f"gradient times tokens{part}, held: {', '.join(used)}"
+    held = f", held: {', '.join(used)}" if used else ""
+    return f"gradient times tokens{part}{held}"
 
 
 _BY_POSITION = "class activation map, each position with weights of its own"
