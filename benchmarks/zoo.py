@@ -253,7 +253,8 @@ def _build_transformers(family: str, settings: dict[str, object]) -> tuple[nn.Mo
     return model, torch.randn(2, 3, 224, 224)
 
 
-KINDS = ("linear", "class-maps", "normalised", "pooled", "first-order", "none", "refused", "not run")
+EXACT = ("linear", "class-maps", "normalised", "pooled")
+KINDS = (*EXACT, "first-order", "none", "refused", "not run")
 
 
 def rows_of(page: str) -> list[Finding]:

@@ -50,7 +50,7 @@ def test_the_page_tells_what_is_found(library: str, name: str) -> None:
     _, _, _, kind, grid, _, said = rows()[library, wanted.model]
     finding = zoo.look(wanted)
     assert (finding.kind, finding.grid, finding.said) == (kind, grid, said)
-    if kind in ("linear", "class-maps", "normalised", "pooled"):
+    if kind in zoo.EXACT:
         assert float(finding.adds_up) <= TOLERANCES[torch.float32]
 
 
