@@ -26,8 +26,8 @@ seewhy inspect efficientnet-lite0
 seewhy inspect timm:convnext_tiny --picture cat.jpg
 seewhy inspect nets.py:make --weights best.pth --size 128 --json
 
-Exit code 1 if the model has no head that maps can be made of, or if maps that should
-be exact are not; the reason is told.
+Exit code 1 if the model has no head that maps can be made of, or if maps
+that should be exact are not; the reason is told.
 """
 
 
