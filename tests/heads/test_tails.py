@@ -243,7 +243,7 @@ def test_first_order_is_the_gradient_of_the_head_called_by_hand(
 ) -> None:
     torch.manual_seed(seed)
     net = Given(FIRST_ORDER[name], 3, dimensions=len(grid)).double().eval()
-    net.hidden.bias.data[0] = 2.0  # one unit at least that no ReLU silences: else nothing is evident
+    net.hidden.bias.data[0] = 2.0  # one unit at least that no ReLU silences
     x = torch.randn(batch, 3, *grid, dtype=torch.float64)
     head = find_head(net, torch.randn(5, 3, *grid, dtype=torch.float64))
     result = explain(net, x, "all", head=head)
