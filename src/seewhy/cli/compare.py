@@ -45,7 +45,9 @@ gradients and occlusion take minutes on a CPU: leave them out with --methods.
 """
 
 
+@options.with_model()
 def compare(
+    *,
     pictures: Annotated[
         list[str] | None,
         typer.Argument(metavar="[PICTURE|FOLDER|GLOB]", help="Pictures without labels."),
@@ -54,12 +56,7 @@ def compare(
         str | None,
         typer.Option(metavar="PATH", help="A data set: its test pictures are compared on."),
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="SPEC", help=options.MODEL_HELP, rich_help_panel="Model")
-    ] = options.DEFAULT_MODEL,
-    weights: options.Weights = None,
-    class_names: options.ClassNames = None,
-    num_classes: options.NumClasses = None,
+    model: options.ModelOptions,
     methods: Annotated[str | None, typer.Option(metavar="NAMES", help=METHODS_HELP)] = None,
     mosaics: Annotated[
         int | None,
@@ -83,13 +80,6 @@ def compare(
         Path, typer.Option(metavar="DIR", help="Where figure and table go.")
     ] = DEFAULT_OUT,
     as_json: options.AsJson = False,
-    size: options.Size = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    crop: options.Crop = None,
-    mode: options.Mode = None,
-    interpolation: options.Interpolation = None,
-    device: options.Device = None,
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy compare` and return its exit code."""
@@ -100,19 +90,7 @@ def compare(
     chosen = list(known.choose(_names(methods)))
     given = _given(pictures, data)
     folder = files.writable_folder(out)
-    network = options.load(
-        model,
-        weights=weights,
-        class_names=class_names,
-        num_classes=num_classes,
-        size=size,
-        mean=mean,
-        std=std,
-        crop=crop,
-        mode=mode,
-        interpolation=interpolation,
-        device=device,
-    )
+    network = model.load()
     wish = Wish(mosaics, samples, shown, rounds, confidence, seed)
     made = _watched(network, given, chosen, wish)
     _report(made, _written(made, folder), as_json=as_json)

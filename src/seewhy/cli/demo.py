@@ -52,7 +52,7 @@ def demo(
     paths, made = photographs(), cifar10(device)
     output = Output(files.writable_folder(out), "positive", labels(paths))
     drawn = made.save(output.folder / FIGURE)
-    model = options.load(options.DEFAULT_MODEL, device=device)
+    model = options.ModelOptions(device=device).load()
     wish = Wish(
         output,
         title="What an ImageNet classifier looked at",
@@ -79,7 +79,7 @@ def cifar10(device: str | None = None) -> Figure:
 
     pictures = samples(len(CIFAR10))
     title = "What a ResNet-20 sees in CIFAR-10"
-    return figure(options.load(SAMPLE_MODEL, device=device), pictures, title=title)
+    return figure(options.ModelOptions(SAMPLE_MODEL, device=device).load(), pictures, title=title)
 
 
 def photographs() -> list[Path]:

@@ -32,8 +32,10 @@ counted and left out.
 """
 
 
+@options.with_model(argument=True)
 def accuracy(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=options.MODEL_HELP)],
+    *,
+    model: options.ModelOptions,
     data: Annotated[
         str | None,
         typer.Option(
@@ -43,16 +45,6 @@ def accuracy(
     ] = None,
     split: Annotated[str, typer.Option(metavar="PART", help="test or train.")] = "test",
     as_json: options.AsJson = False,
-    weights: options.Weights = None,
-    class_names: options.ClassNames = None,
-    num_classes: options.NumClasses = None,
-    size: options.Size = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    crop: options.Crop = None,
-    mode: options.Mode = None,
-    interpolation: options.Interpolation = None,
-    device: options.Device = None,
     batch_size: Annotated[
         int,
         typer.Option(min=1, metavar="N", help="Pictures at once.", rich_help_panel="Running"),
@@ -71,19 +63,7 @@ def accuracy(
     from seewhy.datasets import load_dataset
 
     found = load_dataset(data)
-    classifier = options.load(
-        model,
-        weights=weights,
-        class_names=class_names,
-        num_classes=num_classes,
-        size=size,
-        mean=mean,
-        std=std,
-        crop=crop,
-        mode=mode,
-        interpolation=interpolation,
-        device=device,
-    )
+    classifier = model.load()
     with watched(len(found.train if split == "train" else found.test)) as watcher:
         result = training.evaluate(
             classifier, found, split, batch_size=batch_size, on_progress=watcher.advance
@@ -91,7 +71,7 @@ def accuracy(
     for line in result.skipped[:5]:
         say(line)
     if as_json:
-        document = {"model": model, "data": found.name, **result.account()}
+        document = {"model": model.spec, "data": found.name, **result.account()}
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         print("\n".join(table(result)))

@@ -37,7 +37,9 @@ better than these is marked.
 """
 
 
+@options.with_model()
 def faithfulness(
+    *,
     pictures: Annotated[
         list[str] | None,
         typer.Argument(metavar="[PICTURE|FOLDER|GLOB]", help="Pictures without labels."),
@@ -46,12 +48,7 @@ def faithfulness(
         str | None,
         typer.Option(metavar="PATH", help="A data set, or pictures; foolbox's by default."),
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="SPEC", help=options.MODEL_HELP, rich_help_panel="Model")
-    ] = options.DEFAULT_MODEL,
-    weights: options.Weights = None,
-    class_names: options.ClassNames = None,
-    num_classes: options.NumClasses = None,
+    model: options.ModelOptions,
     methods: Annotated[str | None, typer.Option(metavar="NAMES", help=METHODS_HELP)] = None,
     metrics: Annotated[str | None, typer.Option(metavar="NAMES", help=METRICS_HELP)] = None,
     count: Annotated[
@@ -66,13 +63,6 @@ def faithfulness(
         Path | None, typer.Option(metavar="DIR", help="Where table and figure go, if anywhere.")
     ] = None,
     as_json: options.AsJson = False,
-    size: options.Size = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    crop: options.Crop = None,
-    mode: options.Mode = None,
-    interpolation: options.Interpolation = None,
-    device: options.Device = None,
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy evaluate faithfulness` and return its exit code."""
@@ -88,19 +78,7 @@ def faithfulness(
     choose(measures)
     check_area(area)
     folder = files.writable_folder(out) if out is not None else None
-    network = options.load(
-        model,
-        weights=weights,
-        class_names=class_names,
-        num_classes=num_classes,
-        size=size,
-        mean=mean,
-        std=std,
-        crop=crop,
-        mode=mode,
-        interpolation=interpolation,
-        device=device,
-    )
+    network = model.load()
     with watched(SHARES, unit=None) as watcher:
         result = judged(
             network,

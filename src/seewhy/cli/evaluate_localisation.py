@@ -37,7 +37,9 @@ squashed. The middle of the picture, as a guess, always stands beside.
 """
 
 
+@options.with_model(without=("crop", "mode"))
 def localisation(
+    *,
     data: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="A Parquet file with boxes, or COCO's JSON."),
@@ -46,12 +48,7 @@ def localisation(
         Path | None,
         typer.Option(metavar="FOLDER", help="Of the pictures that the JSON names; its own."),
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="SPEC", help=options.MODEL_HELP, rich_help_panel="Model")
-    ] = options.DEFAULT_MODEL,
-    weights: options.Weights = None,
-    class_names: options.ClassNames = None,
-    num_classes: options.NumClasses = None,
+    model: options.ModelOptions,
     method: Annotated[str, typer.Option(metavar="NAME", help=METHOD_HELP)] = "cam",
     resolution: Annotated[
         int, typer.Option(metavar="N", help="1, 2 or 4 times as fine a grid; for cam.")
@@ -69,11 +66,6 @@ def localisation(
         Path | None, typer.Option(metavar="DIR", help="Where table and examples go, if anywhere.")
     ] = None,
     as_json: options.AsJson = False,
-    size: options.Size = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    interpolation: options.Interpolation = None,
-    device: options.Device = None,
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy evaluate localisation` and return its exit code."""
@@ -93,19 +85,10 @@ def localisation(
     how = How(method, resolution, flip, _scales(scales))
     found = load_boxes(data, pictures=pictures)
     folder = files.writable_folder(out) if out is not None else None
-    network = options.load(
-        model,
-        weights=weights,
-        class_names=class_names,
-        num_classes=num_classes,
-        mean=mean,
-        std=std,
-        interpolation=interpolation,
-        device=device,
-    )
+    network = replace(model, size=None).load()
     usual = network.preprocess.size  # costs are told in passes at this one
-    if size is not None:
-        preprocess = replace(network.preprocess, size=options.sides(size))
+    if model.size is not None:
+        preprocess = replace(network.preprocess, size=options.sides(model.size))
         network = replace(network, preprocess=preprocess)
     with watched(len(found)) as watcher:
         result = measured(

@@ -35,7 +35,9 @@ model learned. A figure (PNG, PDF, SVG) and the table go to
 """
 
 
+@options.with_model()
 def randomisation(
+    *,
     pictures: Annotated[
         list[str] | None,
         typer.Argument(metavar="[PICTURE|FOLDER|GLOB]", help="Pictures without labels."),
@@ -44,12 +46,7 @@ def randomisation(
         str | None,
         typer.Option(metavar="PATH", help="A data set, or pictures; foolbox's by default."),
     ] = None,
-    model: Annotated[
-        str, typer.Option(metavar="SPEC", help=options.MODEL_HELP, rich_help_panel="Model")
-    ] = options.DEFAULT_MODEL,
-    weights: options.Weights = None,
-    class_names: options.ClassNames = None,
-    num_classes: options.NumClasses = None,
+    model: options.ModelOptions,
     methods: Annotated[str | None, typer.Option(metavar="NAMES", help=METHODS_HELP)] = None,
     order: Annotated[
         str, typer.Option(metavar="NAME", help="cascading or independent.")
@@ -62,13 +59,6 @@ def randomisation(
         Path, typer.Option(metavar="DIR", help="Where figure and table go.")
     ] = DEFAULT_OUT,
     as_json: options.AsJson = False,
-    size: options.Size = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    crop: options.Crop = None,
-    mode: options.Mode = None,
-    interpolation: options.Interpolation = None,
-    device: options.Device = None,
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy evaluate randomisation` and return its exit code."""
@@ -83,19 +73,7 @@ def randomisation(
         named(wanted)
     check_order(order)
     folder = files.writable_folder(out)
-    network = options.load(
-        model,
-        weights=weights,
-        class_names=class_names,
-        num_classes=num_classes,
-        size=size,
-        mean=mean,
-        std=std,
-        crop=crop,
-        mode=mode,
-        interpolation=interpolation,
-        device=device,
-    )
+    network = model.load()
     with watched(SHARES, unit=None) as watcher:
         test = randomisation_test(
             network,

@@ -48,16 +48,13 @@ Exit code 1 if a picture failed, or if its maps do not add up.
 """
 
 
+@options.with_model()
 def explain(
+    *,
     pictures: Annotated[
         list[str], typer.Argument(metavar="PICTURE|FOLDER|GLOB", help="What to explain.")
     ],
-    model: Annotated[
-        str, typer.Option(metavar="SPEC", help=options.MODEL_HELP, rich_help_panel="Model")
-    ] = options.DEFAULT_MODEL,
-    weights: options.Weights = None,
-    class_names: options.ClassNames = None,
-    num_classes: options.NumClasses = None,
+    model: options.ModelOptions,
     output: options.Output = None,
     task: options.Task = None,
     classes: Annotated[
@@ -89,17 +86,10 @@ def explain(
     all_boxes: box_options.AllBoxes = False,
     coco: box_options.Coco = None,
     voc: box_options.Voc = None,
-    size: options.Size = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    crop: options.Crop = None,
-    mode: options.Mode = None,
-    interpolation: options.Interpolation = None,
     resolution: options.Resolution = 1,
     how: options.How = "auto",
     flip: options.Flip = False,
     scales: options.Scales = None,
-    device: options.Device = None,
     batch_size: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Pictures at once.", rich_help_panel="Running"),
@@ -121,19 +111,7 @@ def explain(
     )
     export = box_options.Export(coco, voc, labels(paths))
     export.check()
-    network = options.load(
-        model,
-        weights=weights,
-        class_names=class_names,
-        num_classes=num_classes,
-        size=size,
-        mean=mean,
-        std=std,
-        crop=crop,
-        mode=mode,
-        interpolation=interpolation,
-        device=device,
-    )
+    network = model.load()
     usual = "top5" if folder else "predicted"
     question = ask(
         network,

@@ -42,7 +42,9 @@ foolbox carries, and says so.
 """
 
 
+@options.with_model(usual=None)
 def figure(
+    *,
     pictures: Annotated[
         list[str] | None,
         typer.Argument(metavar="[PICTURE|FOLDER|GLOB]", help="Pictures without labels."),
@@ -52,13 +54,7 @@ def figure(
         typer.Option(metavar="PATH", help="A data set: a folder a class, Parquet, CIFAR."),
     ] = None,
     split: Annotated[Part, typer.Option(metavar="NAME", help="test or train.")] = "test",
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="SPEC", help=options.MODEL_HELP, rich_help_panel="Model"),
-    ] = None,
-    weights: options.Weights = None,
-    class_names: options.ClassNames = None,
-    num_classes: options.NumClasses = None,
+    model: options.ModelOptions,
     show: Annotated[str, typer.Option(metavar="WHICH", help=SHOW_HELP)] = "random",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of what is random.")] = 0,
     rows: Annotated[
@@ -88,13 +84,6 @@ def figure(
         bool, typer.Option("--dark", metavar=" ", help="Light letters on a dark ground.")
     ] = False,
     as_json: options.AsJson = False,
-    size: options.Size = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    crop: options.Crop = None,
-    mode: options.Mode = None,
-    interpolation: options.Interpolation = None,
-    device: options.Device = None,
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy figure` and return its exit code."""
@@ -104,19 +93,7 @@ def figure(
     check_suffix(out)
     given = _given(pictures, data)
     files.writable_folder(out.parent)
-    network = options.load(
-        model or (SAMPLE_MODEL if given is None else options.DEFAULT_MODEL),
-        weights=weights,
-        class_names=class_names,
-        num_classes=num_classes,
-        size=size,
-        mean=mean,
-        std=std,
-        crop=crop,
-        mode=mode,
-        interpolation=interpolation,
-        device=device,
-    )
+    network = model.load(SAMPLE_MODEL if given is None else options.DEFAULT_MODEL)
     made = _watched(
         network,
         given,

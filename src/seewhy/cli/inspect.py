@@ -55,24 +55,16 @@ class Check:
         return self.residual_share is not None or self.certificate <= self.tolerance
 
 
+@options.with_model(argument=True)
 def inspect(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help=options.MODEL_HELP)],
-    weights: options.Weights = None,
-    class_names: options.ClassNames = None,
-    num_classes: options.NumClasses = None,
+    *,
+    model: options.ModelOptions,
     output: options.Output = None,
     picture: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Check the maps on it; else on one of the demo's."),
     ] = None,
     as_json: options.AsJson = False,
-    size: options.Size = None,
-    mean: options.Mean = None,
-    std: options.Std = None,
-    crop: options.Crop = None,
-    mode: options.Mode = None,
-    interpolation: options.Interpolation = None,
-    device: options.Device = None,
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy inspect` and return its exit code."""
@@ -80,19 +72,7 @@ def inspect(
 
     path = picture or _any_photograph()
     image = None if path is None else images.read(path)
-    network = options.load(
-        model,
-        weights=weights,
-        class_names=class_names,
-        num_classes=num_classes,
-        size=size,
-        mean=mean,
-        std=std,
-        crop=crop,
-        mode=mode,
-        interpolation=interpolation,
-        device=device,
-    )
+    network = model.load()
     try:
         head = heads.cached_head(network.module, network.example(), output)
     except HeadNotFound as refusal:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -20,15 +24,19 @@ MODEL_HELP = (
 )
 _MODEL, _INPUT, _RUN = "Model", "The network's input, where it differs", "Running"
 _FINER = "Finer maps, from several passes"
+_LAST = (_INPUT, _FINER, _RUN)  # the last panels of every help, after the command's own
 
 Style = Literal["positive", "signed"]
 Scale = Literal["picture", "all"]
+Command = Callable[..., int]  # to its exit code
 
 
 def _option(panel: str, *names: str, help: str, metavar: str | None = None) -> object:
     return typer.Option(*names, help=help, rich_help_panel=panel, metavar=metavar)
 
 
+Spec = Annotated[str | None, _option(_MODEL, "--model", metavar="SPEC", help=MODEL_HELP)]
+SpecArgument = Annotated[str, typer.Argument(metavar="MODEL", help=MODEL_HELP)]
 Weights = Annotated[
     Path | None,
     _option(_MODEL, "--weights", metavar="FILE", help="safetensors, or a PyTorch checkpoint."),
@@ -103,36 +111,109 @@ AsJson = Annotated[
 ]
 
 
-def load(
-    spec: str,
-    *,
-    weights: Path | None = None,
-    class_names: Path | None = None,
-    num_classes: int | None = None,
-    size: str | None = None,
-    mean: str | None = None,
-    std: str | None = None,
-    crop: float | None = None,
-    mode: str | None = None,
-    interpolation: str | None = None,
-    device: str | None = None,
-) -> Classifier:
-    """Load the model that the options describe; every argument is the text of its option."""
-    from seewhy.models import load_model
+@dataclass(frozen=True)
+class ModelOptions:
+    """What the user says of the model: each field is the option of that name, as it was typed.
 
-    return load_model(
-        spec,
-        weights=weights,
-        class_names=class_names,
-        num_classes=num_classes,
-        size=None if size is None else sides(size),
-        mean=None if mean is None else _numbers("--mean", mean),
-        std=None if std is None else _numbers("--std", std),
-        crop=crop,
-        mode=mode,
-        interpolation=interpolation,
-        device=device or best_device(),
+    A command asks for all of them with one parameter, which has to be called `model`:
+
+        @options.with_model()
+        def audit(*, model: options.ModelOptions, as_json: options.AsJson = False) -> int:
+            network = model.load()
+
+    Attributes:
+        spec: what stands behind `--model`, see `load_model`; None if nothing does.
+    """
+
+    spec: Spec = None
+    weights: Weights = None
+    class_names: ClassNames = None
+    num_classes: NumClasses = None
+    size: Size = None
+    mean: Mean = None
+    std: Std = None
+    crop: Crop = None
+    mode: Mode = None
+    interpolation: Interpolation = None
+    device: Device = None
+
+    def load(self, usual: str = DEFAULT_MODEL) -> Classifier:
+        """Load the model, or the `usual` one if the user names none.
+
+        Raises:
+            InputError: what was typed is no size, or no numbers; and see `load_model`.
+        """
+        from seewhy.models import load_model
+
+        return load_model(
+            usual if self.spec is None else self.spec,
+            weights=self.weights,
+            class_names=self.class_names,
+            num_classes=self.num_classes,
+            size=None if self.size is None else sides(self.size),
+            mean=None if self.mean is None else _numbers("--mean", self.mean),
+            std=None if self.std is None else _numbers("--std", self.std),
+            crop=self.crop,
+            mode=self.mode,
+            interpolation=self.interpolation,
+            device=self.device or best_device(),
+        )
+
+
+def with_model(
+    *, argument: bool = False, usual: str | None = DEFAULT_MODEL, without: Collection[str] = ()
+) -> Callable[[Command], Command]:
+    """Give a command the options of `ModelOptions` in place of its parameter `model`.
+
+    Args:
+        argument: the model is the command's argument, and has to be named.
+        usual: what the help shows as the model where none is named.
+        without: the fields of `ModelOptions` that this command has no options for.
+    """
+    every = _parameters(ModelOptions)
+    every["spec"] = (
+        every["spec"].replace(annotation=SpecArgument, default=Parameter.empty)
+        if argument
+        else every["spec"].replace(default=usual)
     )
+    added = [each for name, each in every.items() if name not in without]
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def run(**given: Any) -> int:
+            model = ModelOptions(**{each.name: given.pop(each.name) for each in added})
+            return command(model=model, **given)
+
+        typed = _in_order(_inserted(_parameters(command), added))
+        run.__annotations__ = {each.name: each.annotation for each in typed}
+        vars(run)["__signature__"] = Signature(typed)  # what typer reads
+        return run
+
+    return decorate
+
+
+def _parameters(command: Callable[..., Any]) -> dict[str, Parameter]:
+    """By name; by keyword only, for such may stand in any order whether they have defaults."""
+    return {
+        name: each.replace(kind=Parameter.KEYWORD_ONLY)
+        for name, each in signature(command, eval_str=True).parameters.items()
+    }
+
+
+def _inserted(own: Mapping[str, Parameter], added: Sequence[Parameter]) -> list[Parameter]:
+    groups = (added if name == "model" else [each] for name, each in own.items())
+    return [each for group in groups for each in group]
+
+
+def _in_order(parameters: Sequence[Parameter]) -> list[Parameter]:
+    """The help shows panels in the order of their first options."""
+
+    def place(parameter: Parameter) -> int:
+        option = next(iter(get_args(parameter.annotation)[1:]), None)
+        panel = getattr(option, "rich_help_panel", None)
+        return _LAST.index(panel) if panel in _LAST else -1
+
+    return sorted(parameters, key=place)
 
 
 def sides(text: str) -> tuple[int, int]:
