@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,9 @@ from seewhy.observe import in_eval_mode, run_eagerly
 from seewhy.pictures import Preparer, prepare_batch
 from seewhy.tasks import Task
 from seewhy.wording import complaint
+
+if TYPE_CHECKING:
+    from seewhy.engines import Engine
 
 Classes = int | str | Sequence[int | str] | Tensor
 
@@ -82,6 +85,7 @@ def explain(
     how: How = "auto",
     flip: bool = False,
     scales: Sequence[float] | None = None,
+    engine: Engine | str | None = None,
 ) -> Explanation:
     """Explain the decisions of a classifier: evidence maps, and how well they add up to its logits.
 
@@ -120,6 +124,9 @@ def explain(
         scales: average over pictures of these sizes, such as (0.8, 1.0, 1.25).
             With any of these four the maps add up to the mean of several passes' logits, and
             `Explanation.views` says which, what they cost and what the plain pass gives.
+        engine: what runs the network, where not this module as it is: what `make_engine` made, or
+            its name, "torch", "compile", "onnx", "openvino" or "auto", for float32. One made by
+            name is remembered, and made anew when the weights or the pictures' size changed.
 
     Raises:
         HeadNotFound: the model has no features with positions, or no gradient comes to them.
@@ -139,7 +146,7 @@ def explain(
     network = heads.unwrap(model)
     inputs, geometry = prepare_batch(images, network, preprocess)
     explained = functools.partial(
-        _one_pass_or_more(resolution, how, flip, scales),
+        _one_pass_or_more(resolution, how, flip, scales, engine),
         network,
         inputs,
         classes,
@@ -170,10 +177,14 @@ def explain_features(
     class_names: tuple[str, ...] | None = None,
     geometry: tuple[Geometry | None, ...] = (),
     tail: Tail | None = None,
+    tolerance: float = 0.0,
 ) -> Explanation:
-    """The part of `explain` that follows the forward pass: from features to an `Explanation`."""
+    """The part of `explain` that follows the forward pass: from features to an `Explanation`.
+
+    Where the pass rounded more than the tensors' type shows, `tolerance` says how much.
+    """
     meant = tasks.task_of(task, logits.shape[1], head.activation, class_names)
-    tolerance = head.tolerance(logits, features)
+    tolerance = max(tolerance, head.tolerance(logits, features))
     of: Head | Mixed = head
     if meant == "binary":
         of, logits = tasks.no_and_yes(head, logits)
@@ -279,13 +290,50 @@ def looked(network: nn.Module, inputs: Any, head: Head) -> Seen:
         raise _failed(network, error) from error
 
 
+def _explained_by(
+    engine: Engine | str,
+    network: nn.Module,
+    inputs: Any,
+    classes: Classes,
+    head: Head,
+    **options: Any,
+) -> Explanation:
+    """The same from what an engine saw."""
+    from seewhy.engines import TOLERANCES
+    from seewhy.engines.remembered import engine_named
+
+    by = engine_named(engine, network, head, inputs) if isinstance(engine, str) else engine
+    found = by(inputs)
+    return explain_features(
+        network,
+        head,
+        found.logits,
+        found.features,
+        classes,
+        tail=found.tail,
+        tolerance=TOLERANCES[by.precision],
+        **options,
+    )
+
+
 def _one_pass_or_more(
-    resolution: int, how: How, flip: bool, scales: Sequence[float] | None
+    resolution: int,
+    how: How,
+    flip: bool,
+    scales: Sequence[float] | None,
+    engine: Engine | str | None,
 ) -> Callable[..., Explanation]:
     """What explains: one plain pass, or the mean over the views that are wished for."""
     wanted = wish(resolution, how, flip, scales)
     if wanted.is_plain:
-        return _explained
+        return _explained if engine is None else functools.partial(_explained_by, engine)
+    if engine is not None:
+        raise InputError(
+            "engine",
+            expected="maps of one plain pass",
+            got="a wish for finer or averaged ones, which take PyTorch itself",
+            fix="leave out engine, or resolution, flip and scales",
+        )
     from seewhy.finer.average import explained
 
     return functools.partial(explained, wanted)
