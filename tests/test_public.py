@@ -12,6 +12,8 @@ import seewhy
 PUBLIC = {
     "Attached",
     "AttachedModule",
+    "Audit",
+    "AuditError",
     "CertificateError",
     "ClassError",
     "Classifier",
@@ -55,6 +57,7 @@ PUBLIC = {
     "load_dataset",
     "load_model",
     "locate",
+    "open_audit",
     "randomisation_test",
     "refine",
     "render_sequence",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from seewhy._version import __version__
 from seewhy.errors import (
+    AuditError,
     CertificateError,
     ClassError,
     DataError,
@@ -34,6 +35,7 @@ from seewhy.errors import (
 
 if TYPE_CHECKING:
     from seewhy.attachment import Attached, AttachedModule, attach
+    from seewhy.audit import Audit, open_audit
     from seewhy.comparison import Comparison
     from seewhy.comparison.compare import compare
     from seewhy.datasets import Dataset, load_dataset
@@ -63,6 +65,8 @@ if TYPE_CHECKING:
 __all__ = [
     "Attached",
     "AttachedModule",
+    "Audit",
+    "AuditError",
     "CertificateError",
     "ClassError",
     "Classifier",
@@ -106,6 +110,7 @@ __all__ = [
     "load_dataset",
     "load_model",
     "locate",
+    "open_audit",
     "randomisation_test",
     "refine",
     "render_sequence",
@@ -118,6 +123,7 @@ __all__ = [
 _MODULES = {
     "Attached": "attachment",
     "AttachedModule": "attachment",
+    "Audit": "audit",
     "Classifier": "models",
     "Comparison": "comparison",
     "Cost": "models.cost",
@@ -148,6 +154,7 @@ _MODULES = {
     "load_dataset": "datasets",
     "load_model": "models",
     "locate": "regions",
+    "open_audit": "audit",
     "randomisation_test": "judging.randomisation",
     "refine": "refinement",
     "render_sequence": "sequences",

@@ -52,6 +52,10 @@ class TrainingError(SeewhyError):
     """Training that cannot go on: a loss that is not finite, a run that was begun differently."""
 
 
+class AuditError(SeewhyError):
+    """An audit that cannot be begun, gone on with or read: another one's, another version's."""
+
+
 class ModelError(SeewhyError):
     """A model that cannot be loaded or run."""
 

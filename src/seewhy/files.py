@@ -36,6 +36,8 @@ def write_whole(path: str | Path, chunks: Iterable[bytes], *, durable: bool = Fa
                 file.flush()
                 os.fsync(file.fileno())
         draft.replace(path)
+        if durable:
+            _settle(path.parent)
     except OSError as problem:
         raise FileError(
             str(path),
@@ -47,6 +49,15 @@ def write_whole(path: str | Path, chunks: Iterable[bytes], *, durable: bool = Fa
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
     return path
+
+
+def _settle(folder: Path) -> None:
+    """Wait until the disk has the names of a folder's files."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def writable_folder(folder: Path) -> Path:
