@@ -107,6 +107,42 @@ DAMAGES: dict[str, tuple[Any, str]] = {
 }
 
 
+def test_a_file_of_version_1_is_still_read(tmp_path: Path) -> None:
+    """As it was written when maps had neither a method nor a task nor several views."""
+    numbers = {
+        "logits": torch.tensor([[2.0, -1.0]]),
+        "probabilities": torch.tensor([[0.75, 0.25]]),
+        "classes": torch.tensor([[0]]),
+        "maps": torch.tensor([[[[1.0, 2.0]]]]),
+        "bias": torch.tensor([[0.5]]),
+        "target": torch.tensor([[2.0]]),
+        "certificate": torch.tensor([[0.0]]),
+    }
+    sides = {"original": [4, 2], "prepared": [2, 1], "scale": [0.5, 0.5], "offset": [0.0, 0.0]}
+    header = {
+        "format": "seewhy-explanation",
+        "version": 1,
+        "tolerance": 1e-5,
+        "kind": "linear",
+        "against": None,
+        "geometry": [{**sides, "visible": [0.0, 0.0, 4.0, 2.0]}],
+        "class_names": ["cat", "dog"],
+    }
+    path = tmp_path / "old.safetensors"
+    save_file(numbers, path, {"seewhy-explanation": json.dumps(header)})
+    expected = Explanation(
+        **numbers,
+        tolerance=1e-5,
+        kind="linear",
+        geometry=(Geometry.identity((4, 2)).resize((2, 1)),),
+        class_names=("cat", "dog"),
+        task="single-label",
+        method="class activation map",
+    )
+    assert_same(Explanation.load(path), expected)
+    assert_same(Explanation.load(Explanation.load(path).save(tmp_path / "new")), expected)
+
+
 @pytest.mark.parametrize("name", DAMAGES)
 def test_files_that_are_no_explanations(name: str, tmp_path: Path) -> None:
     path = explained().save(tmp_path / "e.safetensors")

@@ -150,3 +150,16 @@ def test_a_model_that_writes_to_its_input_writes_to_a_copy() -> None:
     x, scale = torch.zeros(2, 3), torch.ones(3)
     assert observe(Subtracting(), [x], scale=scale).output.tolist() == [[-2.0] * 3] * 2
     assert (x.tolist(), scale.tolist()) == ([[0.0] * 3] * 2, [1.0] * 3)
+
+
+def test_what_pytorch_says_of_even_kernels_is_no_failure() -> None:
+    """It warns once in a process; where warnings are errors, the pass would end there."""
+    conv = nn.Conv1d(1, 1, 4, padding="same")
+    always = torch.is_warn_always_enabled()
+    torch.set_warn_always(True)
+    try:
+        with pytest.warns(UserWarning, match="even kernel"):
+            conv(torch.ones(1, 1, 9))
+        assert observe(conv, torch.ones(1, 1, 9)).output.shape == (1, 1, 9)
+    finally:
+        torch.set_warn_always(always)

@@ -15,6 +15,7 @@ import copy
 import dataclasses
 import sys
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 Path = tuple[str | int, ...]
+
+_EVEN_KERNEL = "Using padding='same' with even kernel lengths"  # of a copy that it may make
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,10 @@ def observe(model: nn.Module, *args: Any, **kwargs: Any) -> Trace:
         _module_sites(model, trace),
         _FunctionSites(trace),
         RecordOperations(trace),
+        warnings.catch_warnings(),
     ):
+        # PyTorch says so once, to whoever runs such a network first: no user of ours has to hear it
+        warnings.filterwarnings("ignore", _EVEN_KERNEL, UserWarning)
         trace.output = model(*args, **kwargs)
     return trace
 
