@@ -109,7 +109,7 @@ DAMAGES: dict[str, tuple[Any, str]] = {
 
 def test_a_file_of_version_1_is_still_read(tmp_path: Path) -> None:
     """As it was written when maps had neither a method nor a task nor several views."""
-    numbers = {
+    numbers: dict[str, Any] = {
         "logits": torch.tensor([[2.0, -1.0]]),
         "probabilities": torch.tensor([[0.75, 0.25]]),
         "classes": torch.tensor([[0]]),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # The kinds of head whose maps do not promise to add up, and how all the others' are made.
 NOT_ADDITIVE = ("first-order", "none")
 CAM = "class activation map"
+REFINED = "refined: where the object is, not the evidence"
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class ClassEvidence:
         regions: where on the original picture that lies; None where nobody looked for it.
         kind: of the head, see `Explanation`; "first-order" and "none" leave a residual.
         plain_logit: of a mean, what the model gives in a plain pass.
+        refined: where the object is, from 0 to 1 on a finer grid, see `Refined`: no evidence, and
+            no part of the sum. `regions` are then of this map. None where nobody asked.
     """
 
     id: int
@@ -56,6 +59,7 @@ class ClassEvidence:
     regions: tuple[Region, ...] | None = None
     kind: str = "linear"
     plain_logit: float | None = None
+    refined: NDArray[np.float32] | None = None
 
     @property
     def is_additive(self) -> bool:
@@ -87,6 +91,7 @@ class ClassEvidence:
         """All but the map, for a JSON document."""
         found = self.regions
         boxes = {} if found is None else {"boxes": [region.to_json() for region in found]}
+        finer = {} if self.refined is None else {"grid": self.refined.shape, "is": REFINED}
         own = {} if self.plain_logit is None else {"plain_logit": finite(self.plain_logit)}
         return {
             "id": self.id,
@@ -101,6 +106,7 @@ class ClassEvidence:
             "residual_share": finite(self.residual_share),
             **boxes,
             **own,
+            **({"refined": finer} if finer else {}),
         }
 
 

@@ -74,6 +74,13 @@ number = 3
 def no_features():
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 3))
 
+def deep():
+    torch.manual_seed(0)
+    body = []
+    for inputs, channels in ((3, 6), (6, 8), (8, 12)):
+        body += [nn.Conv2d(inputs, channels, 3, stride=2, padding=1), nn.ReLU()]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 3))
+
 def mlp():
     return nn.Sequential(make()[:-1], nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
 """

@@ -10,9 +10,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import Any, TypeVar, overload
 
 import torch
+from torch import Tensor
 
 from seewhy import images
 from seewhy.cli.rereading import LostPicture, Version, read_again, version_of
@@ -23,12 +24,15 @@ from seewhy.finer.views import Views
 from seewhy.finer.wish import Wish
 from seewhy.geometry import Geometry
 from seewhy.models import Classifier
+from seewhy.refinement import refine
 from seewhy.regions import Search
 from seewhy.results import MEAN, ClassEvidence, PictureEvidence, Prediction, quantity
 from seewhy.tasks import Task
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+Entries = tuple[ClassEvidence, ...]
 
 THREADS = min(4, os.cpu_count() or 1)
 
@@ -46,6 +50,8 @@ class Question:
         task: what that output means.
         search: how boxes are looked for, if they are.
         finer: how fine the maps are to be, and over what they are averaged.
+        refine: whether refined maps are made, too: then these are averaged, and the evidence is
+            that of the plain pass.
     """
 
     model: Classifier
@@ -56,6 +62,7 @@ class Question:
     task: Task = "single-label"
     search: Search | None = None
     finer: Wish = field(default_factory=Wish)
+    refine: bool = False
 
     @property
     def against_name(self) -> str | None:
@@ -67,7 +74,7 @@ class Question:
     @property
     def quantity(self) -> str:
         """What the model gives: see `ClassEvidence`."""
-        return ("" if self.finer.is_plain else MEAN) + quantity(self.task)
+        return ("" if self.finer.is_plain or self.refine else MEAN) + quantity(self.task)
 
 
 @dataclass(frozen=True)
@@ -215,17 +222,7 @@ def _explain(question: Question, batch: Sequence[_Loaded | Answer]) -> list[Answ
 
 
 def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer]:
-    result = explain(
-        question.model.module,
-        [each.tensor for each in batch],
-        question.classes,
-        against=question.against,
-        output=question.output,
-        task=question.task,
-        class_names=question.model.class_names,
-        strict=False,
-        **asdict(question.finer),
-    )
+    result, entries = _asked(question, [each.tensor for each in batch])
     has_all = question.classes != "positive"
     exact = (result.adds_up | (not result.is_additive)).all(1).tolist()
     return [
@@ -234,7 +231,7 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
             each.name,
             each.geometry,
             _located(
-                result.class_evidence(index) if has_all else _positive(result, index),
+                entries[index] if has_all else _positive(result, index, entries[index]),
                 each.geometry,
                 question.search,
             ),
@@ -248,15 +245,34 @@ def _explain_loaded(question: Question, batch: Sequence[_Loaded]) -> list[Answer
     ]
 
 
-def _located(
-    entries: tuple[ClassEvidence, ...], geometry: Geometry, search: Search | None
-) -> tuple[ClassEvidence, ...]:
+def _asked(question: Question, pictures: Sequence[Tensor]) -> tuple[Explanation, Sequence[Entries]]:
+    """The explanation of some pictures, and of each the evidence, with refined maps if wanted."""
+    model = question.model
+    shared: dict[str, Any] = {
+        "output": question.output,
+        "task": question.task,
+        "class_names": model.class_names,
+        "strict": False,
+    }
+    if question.refine:
+        shared |= {"flip": question.finer.flip, "scales": question.finer.scales}
+        found = refine(model.module, pictures, question.classes, **shared)
+        return found.raw, [found.class_evidence(index) for index in range(len(found))]
+    shared |= {"against": question.against, **asdict(question.finer)}
+    result = explain(model.module, pictures, question.classes, **shared)
+    return result, [result.class_evidence(index) for index in range(len(result))]
+
+
+def _located(entries: Entries, geometry: Geometry, search: Search | None) -> Entries:
     if search is None:
         return entries
-    return tuple(replace(each, regions=search.regions(each.map, geometry)) for each in entries)
+    maps = (each.map if each.refined is None else each.refined for each in entries)
+    found = (search.regions(map_, geometry) for map_ in maps)
+    return tuple(
+        replace(each, regions=regions) for each, regions in zip(entries, found, strict=True)
+    )
 
 
-def _positive(result: Explanation, index: int) -> tuple[ClassEvidence, ...]:
+def _positive(result: Explanation, index: int, entries: Entries) -> Entries:
     """Of one picture the classes above one half, and the most probable one in any case."""
-    own = max(1, int(result.positive[index].sum()))
-    return result.class_evidence(index)[:own]
+    return entries[: max(1, int(result.positive[index].sum()))]

@@ -68,20 +68,33 @@ Voc = Option[
 
 
 def search(
-    *, boxes: bool, threshold: str | None, every: bool, files: Sequence[Path | None]
+    *,
+    boxes: bool,
+    threshold: str | None,
+    every: bool,
+    files: Sequence[Path | None],
+    usual: float | None = None,
 ) -> Search | None:
     """Return how to look for boxes; None if no option asks for any.
+
+    Args:
+        boxes: whether the user asks for them.
+        threshold: as it was typed, if it was.
+        every: whether all of a map's are asked for.
+        files: that boxes are to be written to.
+        usual: the threshold where none was typed, if it is not the paper's.
 
     Raises:
         InputError: the threshold is none.
     """
+    from seewhy import localize
     from seewhy.regions import Search
 
     if not (boxes or every or threshold is not None or any(files)):
         return None
     which: Which = "all" if every else "largest"
     if threshold is None:
-        return Search(components=which)
+        return Search(localize.THRESHOLD if usual is None else usual, which)
     unit: Unit = "logits" if threshold.strip().endswith("logits") else "share"
     return Search(_number(threshold.strip().removesuffix("logits")), which, unit)
 

@@ -10,6 +10,7 @@ import typer
 
 from seewhy.cli import boxes as box_options
 from seewhy.cli import options
+from seewhy.cli import refined as refined_options
 from seewhy.errors import InputError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ seewhy explain 'scans/**/*.png' --model nets.py:make --weights best.pth
 seewhy explain photos/ --json > answers.json
 seewhy explain photos/ --boxes --out maps --coco boxes.json
 seewhy explain cat.jpg --out maps --resolution 2     finer maps
+seewhy explain cat.jpg --out maps --refine --boxes   where the object is
 
 Each line says how the logit comes about: the evidence lies in the picture,
 the bias does not, and both add up to the logit but for rounding.
@@ -86,6 +88,7 @@ def explain(
     all_boxes: box_options.AllBoxes = False,
     coco: box_options.Coco = None,
     voc: box_options.Voc = None,
+    refine: refined_options.Refine = False,
     resolution: options.Resolution = 1,
     how: options.How = "auto",
     flip: options.Flip = False,
@@ -107,8 +110,17 @@ def explain(
     folder = out or (DEFAULT_FOLDER if html else None)
     drawn = Output(files.writable_folder(folder), style, labels(paths), scale) if folder else None
     search = box_options.search(
-        boxes=boxes, threshold=box_threshold, every=all_boxes, files=(coco, voc)
+        boxes=boxes,
+        threshold=box_threshold,
+        every=all_boxes,
+        files=(coco, voc),
+        usual=refined_options.BOX_THRESHOLD if refine else None,
     )
+    if refine:
+        is_shown = bool(folder or search)
+        refined_options.check(
+            against=against, views=views, threshold=box_threshold, is_shown=is_shown
+        )
     export = box_options.Export(coco, voc, labels(paths))
     export.check()
     network = model.load()
@@ -123,6 +135,7 @@ def explain(
         task=task,
         search=search,
         views=views,
+        refine=refine,
     )
     wish = Wish(
         output=drawn,
@@ -148,6 +161,7 @@ def ask(
     task: str | None = None,
     search: Search | None = None,
     views: FinerWish | None = None,
+    refine: bool = False,
 ) -> Question:
     """Put the question together, so that a bad one fails before the first picture is read.
 
@@ -163,7 +177,7 @@ def ask(
     from seewhy.heads import cached_head
 
     head = cached_head(model.module, model.example(), output)
-    if draws or search:
+    if draws or search or refine:
         _check_grid(model, head)
     meant = tasks.task_of(task or model.task, head.num_classes, head.activation, model.class_names)
     names, count = tasks.outcomes(meant, head.num_classes, model.class_names)
@@ -176,6 +190,7 @@ def ask(
         task=meant,
         search=search,
         finer=views or FinerWish(),
+        refine=refine,
     )
 
 

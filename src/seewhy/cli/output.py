@@ -14,6 +14,7 @@ from typing import Literal
 from PIL.Image import Image
 
 from seewhy import files, render
+from seewhy.cli import refined
 from seewhy.cli.answers import Answer, Pictures, threads
 from seewhy.cli.rereading import LostPicture
 from seewhy.report import write_report
@@ -106,9 +107,12 @@ class Output:
         limit = _limit([answer]) if limit is None else limit
         suffix = ".jpg" if answer.path.suffix.lower() in (".jpg", ".jpeg") else ".png"
         for entry in answer.classes:
+            name = f"{self.labels[answer.path]}.{_class_part(entry)}"
             drawn = render.plate(picture, entry, style=self.style, limit=limit)
-            name = f"{self.labels[answer.path]}.{_class_part(entry)}{suffix}"
-            yield files.write_whole(self.folder / name, [_encoded(drawn, suffix)])
+            yield files.write_whole(self.folder / (name + suffix), [_encoded(drawn, suffix)])
+            if entry.refined is not None:
+                path = self.folder / f"{name}.refined{suffix}"
+                yield files.write_whole(path, [_encoded(refined.plate(picture, entry), suffix)])
 
 
 def _limit(answers: Sequence[Answer]) -> float:

@@ -15,6 +15,7 @@ from seewhy.cli.failures import FAILED, INTERRUPTED, OK
 from seewhy.cli.lines import Lines, document
 from seewhy.cli.output import Output
 from seewhy.cli.progress import watched
+from seewhy.cli.refined import NOTE
 from seewhy.cli.text import plain
 
 
@@ -62,6 +63,8 @@ def run(question: Question, paths: Sequence[Path], wish: Wish) -> tuple[int, lis
         return INTERRUPTED, written
     if not wish.as_json:
         _say_what_was_averaged(done)
+        if question.refine:
+            _say(NOTE)
     return _verdict(done), written
 
 

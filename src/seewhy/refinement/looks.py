@@ -23,6 +23,7 @@ from seewhy.pictures import Preparer, prepare_batch
 from seewhy.refinement.affinity import likeness, power_for, spread
 from seewhy.refinement.refined import Refined
 from seewhy.refinement.seen import looked
+from seewhy.tasks import Task
 
 FINER, SHARE = 4, 0.1
 _AT_ONCE = 2**25  # numbers in the likeness of positions, in memory
@@ -39,6 +40,8 @@ def refine(
     share: float = SHARE,
     flip: bool = False,
     scales: Sequence[float] | None = None,
+    output: str | int | None = None,
+    task: Task | None = None,
     preprocess: Preparer | None = None,
     class_names: Sequence[str] | None = None,
     strict: bool = True,
@@ -65,6 +68,8 @@ def refine(
         flip: average with the mirrored pictures; another pass.
         scales: average with pictures of these sizes, too, as parts of the usual side; another
             pass each.
+        output: as for `explain`.
+        task: as for `explain`.
         preprocess: as for `explain`.
         class_names: as for `explain`.
         strict: as for `explain`.
@@ -88,9 +93,13 @@ def refine(
     network = heads.unwrap(model)
     inputs, geometry = prepare_batch(images, network, preprocess)
     pictures = _checked(inputs, finer, share)
-    refined = functools.partial(
-        _refined, network, finer=finer, share=share, class_names=class_names, strict=strict
-    )
+    asked: dict[str, Any] = {
+        "output": output,
+        "task": task,
+        "class_names": class_names,
+        "strict": strict,
+    }
+    refined = functools.partial(_refined, network, finer=finer, share=share, **asked)
     raw, *first = refined(look=Look(pictures), classes=classes)
     others = _others(pictures, raw, flip, scales)
     parts = [first, *(refined(look=each, classes=raw.classes)[1:] for each in others)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float
@@ -10,11 +10,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from seewhy.explanation import Explanation
+from seewhy.results import REFINED
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-WORDS = "refined: where the object is, not the evidence"
+    from seewhy.results import ClassEvidence
+
+WORDS = REFINED
 _LEGIBLE = 330  # pixels that the words take
 
 
@@ -48,6 +51,12 @@ class Refined:
     def upsample(self, size: tuple[int, int]) -> Float[Tensor, "batch classes height width"]:
         """The refined maps at another resolution (height, width), bilinearly."""
         return F.interpolate(self.refined, size=size, mode="bilinear", align_corners=False)
+
+    def class_evidence(self, index: int) -> tuple[ClassEvidence, ...]:
+        """The evidence for each class on one picture of the batch, its refined map beside it."""
+        maps = self.refined[index].float().cpu().numpy()
+        entries = self.raw.class_evidence(index)
+        return tuple(replace(each, refined=map_) for each, map_ in zip(entries, maps, strict=True))
 
     def draw(self, index: int, image: Image, place: int = 0) -> Image:
         """A picture with its evidence on the left, the refined map on the right, and what is which.

@@ -37,7 +37,7 @@ def looked(
         ModelError: the pass went another way than the one that was watched.
         Also what `explain` raises.
     """
-    head = heads.cached_head(network, pictures[:2])
+    head = heads.cached_head(network, pictures[:2], options.get("output"))
     narrows = _narrows(network, head, pictures, finer)
     with capture(network, [narrows.tap]) as (kept,):
         result = explain(network, pictures, classes, **options)
