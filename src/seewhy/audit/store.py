@@ -553,6 +553,16 @@ class Audit:
         empty = pa.schema([schema().field(name) for name in wanted]).empty_table()
         return pa.concat_tables([empty, *(part.cast(empty.schema) for part in parts)])
 
+    def check(self) -> None:
+        """See that every shard lies there in the size that was written; `verify` reads them all.
+
+        Raises:
+            FileError: one does not.
+        """
+        for shard in self.manifest.shards:
+            if not is_there(self.folder, shard):
+                raise _damaged(self.folder / shard.file, "no such file, or one of another size")
+
     def verify(self) -> None:
         """See that every shard has the bytes that were written.
 

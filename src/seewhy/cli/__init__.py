@@ -27,6 +27,8 @@ from seewhy.cli.figure import HELP as FIGURE_HELP
 from seewhy.cli.figure import figure
 from seewhy.cli.inspect import HELP as INSPECT_HELP
 from seewhy.cli.inspect import inspect
+from seewhy.cli.query import HELP as QUERY_HELP
+from seewhy.cli.query import query
 from seewhy.cli.train import HELP as TRAIN_HELP
 from seewhy.cli.train import train
 
@@ -45,6 +47,7 @@ app.command(help=FIGURE_HELP)(figure)
 app.command(help=COMPARE_HELP)(compare)
 app.command(help=TRAIN_HELP)(train)
 app.add_typer(evaluate, name="evaluate")
+app.command(help=QUERY_HELP)(query)
 app.command(help=DEMO_HELP)(demo)
 
 
