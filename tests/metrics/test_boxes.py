@@ -20,8 +20,8 @@ from seewhy.metrics.box_accuracy import (
     max_box_acc_v2,
     tune_threshold,
 )
-from seewhy.metrics.boxes import Overlaps, box_overlaps, within
-from seewhy.metrics.iou import iou
+from seewhy.metrics.boxes import Overlaps, both_overlaps, box_overlaps, within
+from seewhy.metrics.iou import Convention, iou
 
 MAPS = arrays(np.float64, (6, 7), elements=st.integers(-3, 5).map(float))
 CORNERS = st.tuples(st.integers(0, 5), st.integers(0, 4), st.integers(1, 4), st.integers(1, 4))
@@ -248,3 +248,15 @@ def test_localisation_errors_refuse() -> None:
         localisation_error(ids, labels, ious, num_classes=4)
     with pytest.raises(InputError, match=r"got \(1, 2\) for guesses \(1, 1\), 1 labels"):
         localisation_error(ids, labels, np.ones((1, 2)), **good)
+
+
+@pytest.mark.parametrize("convention", ["half-open", "choe"])
+def test_both_choices_of_components_at_once(convention: Convention) -> None:
+    maps = np.random.default_rng(0).standard_normal((4, 7, 7))
+    truths = [[[1.0, 2.0, 5.0, 6.0]], [[0.0, 0.0, 3.0, 3.0], [4.0, 4.0, 7.0, 7.0]]] * 2
+    both = both_overlaps(maps, truths, frame=(7, 7), convention=convention)
+    for found, components in zip(both, ("largest", "all"), strict=True):
+        options: Any = {"components": components, "convention": convention}
+        alone = box_overlaps(maps, truths, frame=(7, 7), **options)
+        assert np.array_equal(found.values, alone.values)
+        assert (found.components, found.convention) == (components, convention)

@@ -119,13 +119,13 @@ class Finder:
 
     def maps(self, pictures: Sequence[Image], kept: Sequence[int]) -> Tensor:
         """The map of each picture's class, (n, h, w), on whatever grid the method has."""
-        inputs = self._inputs(pictures)
+        inputs = self.inputs(pictures)
         ids = torch.from_numpy(self._logits[self.data.labels[list(kept)]]).to(inputs.device)
         return _MAKERS.get(self.how.method, _by_method)(self, inputs, ids)
 
     def guesses(self, pictures: Sequence[Image], top: int) -> NDArray[np.int64]:
         """The classes that the model thinks most likely, the first first, (n, top), by logit."""
-        plain = explain(self.model.module, self._inputs(pictures), f"top{top}", strict=False)
+        plain = explain(self.model.module, self.inputs(pictures), f"top{top}", strict=False)
         found: NDArray[np.int64] = plain.classes.cpu().numpy()
         return found
 
@@ -140,7 +140,8 @@ class Finder:
             usual = replace(self.model, preprocess=replace(self.model.preprocess, size=self.usual))
             self.work = multiply_adds / cost(self.model.module, usual.example(1)).multiply_adds
 
-    def _inputs(self, pictures: Sequence[Image]) -> Tensor:
+    def inputs(self, pictures: Sequence[Image]) -> Tensor:
+        """Pictures as the network takes them, (n, channel, height, width)."""
         arrays = [self.model.preprocess(picture)[0] for picture in pictures]
         return torch.from_numpy(np.stack(arrays)).to(self.model.example(1))
 

@@ -23,7 +23,7 @@ from seewhy.metrics.box_accuracy import (
     max_box_acc_v2,
     tune_threshold,
 )
-from seewhy.metrics.boxes import Overlaps, box_overlaps
+from seewhy.metrics.boxes import Overlaps, both_overlaps
 from seewhy.metrics.centre import centre_map
 from seewhy.metrics.estimate import Estimate
 from seewhy.metrics.pointing import energy_in_boxes, pointing_hits
@@ -269,7 +269,7 @@ class _Found:
 
     def findings(self) -> dict[str, Findings]:
         """By method: its own, then the baseline."""
-        return {name: _joined(self.parts[name]) for name in (self.own, CENTRE)}
+        return {name: all_findings(self.parts[name]) for name in (self.own, CENTRE)}
 
 
 def _look(finder: Finder, on_progress: Progress) -> _Found:
@@ -282,7 +282,7 @@ def _look(finder: Finder, on_progress: Progress) -> _Found:
             maps = list(finder.maps(pictures, kept).float().cpu().numpy())
             middle = [centre_map(finder.model.preprocess.size)] * len(kept)
             for name, these in ((found.own, maps), (CENTRE, middle)):
-                part = _findings(these, finder, kept, pictures)
+                part = findings_of(these, finder, kept, pictures)
                 found.parts.setdefault(name, []).append(part)
         on_progress(count)
     return found
@@ -292,20 +292,30 @@ def _top(model: Classifier) -> int:
     return min(TOP, model.num_classes or TOP)
 
 
-def _findings(
-    maps: Sequence[Map], finder: Finder, kept: list[int], pictures: list[Image]
+def findings_of(
+    maps: Sequence[Map], finder: Finder, kept: Sequence[int], pictures: Sequence[Image]
 ) -> Findings:
+    """What maps of some pictures found.
+
+    Args:
+        maps: of the true classes, (h, w) each, over the whole picture.
+        finder: of the model and the data.
+        kept: which items of the data the pictures are.
+        pictures: as `Finder.read` gives them.
+    """
     truths = [finder.data.items[index].boxes for index in kept]
     frame, size = [picture.size for picture in pictures], finder.model.preprocess.size
+    largest, best = both_overlaps(maps, truths, frame=frame, size=size)
     return Findings(
-        box_overlaps(maps, truths, frame=frame, size=size, components="largest"),
-        box_overlaps(maps, truths, frame=frame, size=size, components="all"),
+        largest,
+        best,
         pointing_hits(maps, truths, frame=frame, size=size),
         energy_in_boxes(maps, truths, frame=frame, size=size),
     )
 
 
-def _joined(parts: list[Findings]) -> Findings:
+def all_findings(parts: Sequence[Findings]) -> Findings:
+    """What was found in several batches of pictures, as one."""
     return Findings(
         _of_all([part.largest for part in parts]),
         _of_all([part.best for part in parts]),
