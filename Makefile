@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 JOBS ?= 2
 
-.PHONY: demo test test-fast check lint types bench zoo clean
+.PHONY: demo test test-fast check lint types bench judgement zoo clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/seewhy demo
@@ -28,6 +28,9 @@ types: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks
+
+judgement: $(VENV)/.bench
+	$(ONE_THREAD) $(BIN)/python -m benchmarks judgement
 
 zoo: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.zoo

@@ -2,6 +2,7 @@
 
 python -m benchmarks                # all of them; writes docs/zoo.md and docs/benchmarks.md
 python -m benchmarks cost --quick   # one of them, shorter; prints only
+python -m benchmarks judgement      # all methods on real pictures; writes docs/judgement.md
 """
 
 from __future__ import annotations
@@ -44,17 +45,29 @@ PACKAGES = ("torch", "torchvision", "timm", "transformers", "torchcam", "grad-ca
 def main() -> None:
     """Run what is named, or everything."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
-    parser.add_argument("names", nargs="*", choices=[[], "zoo", *RACES], help="all, if none")
+    parser.add_argument(
+        "names", nargs="*", choices=[[], "zoo", "judgement", *RACES], help="all, if none"
+    )
     parser.add_argument("--quick", action="store_true", help="a short look")
     options = parser.parse_args()
     if not options.names or "zoo" in options.names:
         subprocess.run([sys.executable, "-m", "benchmarks.zoo"], check=True)
-    names = options.names or list(RACES)
+    if "judgement" in options.names:  # by name only: it wants data, and an hour
+        effort = "quick" if options.quick else "full"
+        command = [sys.executable, "-m", "benchmarks.judgement", "--effort", effort]
+        subprocess.run(command, check=True)
+    names = [name for name in options.names or RACES if name in RACES]
+    if names:
+        report(names, quick=options.quick, keep=not options.names and not options.quick)
+
+
+def report(names: list[str], *, quick: bool, keep: bool) -> None:
+    """Print the tables of these benchmarks, and keep them as the page if so wished."""
     page = []
-    for line in lines([name for name in names if name in RACES], quick=options.quick):
+    for line in lines(names, quick=quick):
         print(line, flush=True)
         page.append(line)
-    if not options.names and not options.quick:
+    if keep:
         PAGE.write_text("\n".join(page), encoding="utf-8")
         print(f"wrote docs/{PAGE.name}", file=sys.stderr)
 
