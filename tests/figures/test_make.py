@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.figures.colours import NAMES, Data, Split, classifier, palette, probabilities
+from tests.figures.colours import NAMES, Data, Split, classifier, network, palette, probabilities
 from torch import nn
 
+from seewhy import Classifier
 from seewhy.errors import ClassError, HeadNotFound, InputError, MissingExtraError
 from seewhy.figures.make import figure
 from seewhy.figures.samples import CIFAR10, samples
@@ -203,3 +204,51 @@ def test_equal_splits_give_equal_figures(tmp_path: Path) -> None:
 def test_a_picture_of_one_colour_is_no_reason_to_refuse_the_head() -> None:
     black = Split([(0, 0, 0)] * 3, np.array([0, 1, 2]))
     assert len(figure(classifier(), black, show="narrowest").cells) == 3
+
+
+def labels(task: str) -> Classifier:
+    return replace(classifier(), task=task)  # type: ignore[arg-type]
+
+
+def test_labels_side_by_side_have_sigmoids_and_are_not_called_wrong() -> None:
+    made = figure(labels("multi-label"), Data(palette(6)))
+    assert made.wrong == 0
+    for cell in made.cells:
+        assert cell.truth is None
+        probability = 1 / (1 + np.exp(-cell.evidence.logit))
+        assert cell.evidence.probability == pytest.approx(probability, abs=1e-5)
+    some = figure(labels("multi-label"), Data(palette(6)), show="red")
+    assert {cell.evidence.name for cell in some.cells} == {"red"}
+
+
+def test_one_logit_is_no_and_yes() -> None:
+    last = nn.Linear(3, 1, bias=False)
+    with torch.no_grad():
+        last.weight.copy_(torch.tensor([[9.0, 0.0, -9.0]]))
+    net = nn.Sequential(*list(network().children())[:-1], last).eval()
+    one = replace(classifier(("blue", "red")), module=net, num_classes=1)
+    data = replace(Data(palette(20)), class_names=("blue", "red"))
+    data = replace(data, test=replace(data.test, labels=data.test.labels % 2))
+    made = figure(one, data, rows=4, columns=5)
+    assert {cell.evidence.name for cell in made.cells} == {"blue", "red"}
+    assert all(cell.evidence.probability >= 0.5 for cell in made.cells)
+    assert 0 < made.wrong < 20
+    bold = figure(one, data, show="mistakes")
+    assert all(cell.is_wrong for cell in bold.cells)
+
+
+@pytest.mark.parametrize(
+    ("task", "show", "line"),
+    [
+        ("regression", "random", "figure: expected classes to predict, got a regression; draw"),
+        (
+            "multi-label",
+            "mistakes",
+            "show mistakes: expected classes that exclude each other, got labels side by side;",
+        ),
+        ("multi-label", "narrowest", "show narrowest: expected classes that exclude"),
+    ],
+)
+def test_tasks_without_a_meaning_here(task: str, show: str, line: str) -> None:
+    with pytest.raises(InputError, match=line):
+        figure(labels(task), Data(palette(6)), show=show)

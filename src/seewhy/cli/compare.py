@@ -57,6 +57,8 @@ def compare(
         typer.Option(metavar="PATH", help="A data set: its test pictures are compared on."),
     ] = None,
     model: options.ModelOptions,
+    output: options.Output = None,
+    task: options.Task = None,
     methods: Annotated[str | None, typer.Option(metavar="NAMES", help=METHODS_HELP)] = None,
     mosaics: Annotated[
         int | None,
@@ -90,7 +92,7 @@ def compare(
     chosen = list(known.choose(_names(methods)))
     given = _given(pictures, data)
     folder = files.writable_folder(out)
-    network = model.load()
+    network = options.chosen(model.load(), output, task)
     wish = Wish(mosaics, samples, shown, rounds, confidence, seed)
     made = _watched(network, given, chosen, wish)
     _report(made, _written(made, folder), as_json=as_json)

@@ -36,6 +36,7 @@ counted and left out.
 def accuracy(
     *,
     model: options.ModelOptions,
+    output: options.Output = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -63,7 +64,7 @@ def accuracy(
     from seewhy.datasets import load_dataset
 
     found = load_dataset(data)
-    classifier = model.load()
+    classifier = options.chosen(model.load(), output)
     with watched(len(found.train if split == "train" else found.test)) as watcher:
         result = training.evaluate(
             classifier, found, split, batch_size=batch_size, on_progress=watcher.advance

@@ -49,6 +49,8 @@ def faithfulness(
         typer.Option(metavar="PATH", help="A data set, or pictures; foolbox's by default."),
     ] = None,
     model: options.ModelOptions,
+    output: options.Output = None,
+    task: options.Task = None,
     methods: Annotated[str | None, typer.Option(metavar="NAMES", help=METHODS_HELP)] = None,
     metrics: Annotated[str | None, typer.Option(metavar="NAMES", help=METRICS_HELP)] = None,
     count: Annotated[
@@ -78,7 +80,7 @@ def faithfulness(
     choose(measures)
     check_area(area)
     folder = files.writable_folder(out) if out is not None else None
-    network = model.load()
+    network = options.chosen(model.load(), output, task)
     with watched(SHARES, unit=None) as watcher:
         result = judged(
             network,

@@ -49,6 +49,7 @@ def localisation(
         typer.Option(metavar="FOLDER", help="Of the pictures that the JSON names; its own."),
     ] = None,
     model: options.ModelOptions,
+    output: options.Output = None,
     method: Annotated[str, typer.Option(metavar="NAME", help=METHOD_HELP)] = "cam",
     resolution: Annotated[
         int, typer.Option(metavar="N", help="1, 2 or 4 times as fine a grid; for cam.")
@@ -85,7 +86,7 @@ def localisation(
     how = How(method, resolution, flip, _scales(scales))
     found = load_boxes(data, pictures=pictures)
     folder = files.writable_folder(out) if out is not None else None
-    network = replace(model, size=None).load()
+    network = options.chosen(replace(model, size=None).load(), output)
     usual = network.preprocess.size  # costs are told in passes at this one
     if model.size is not None:
         preprocess = replace(network.preprocess, size=options.sides(model.size))

@@ -47,6 +47,8 @@ def randomisation(
         typer.Option(metavar="PATH", help="A data set, or pictures; foolbox's by default."),
     ] = None,
     model: options.ModelOptions,
+    output: options.Output = None,
+    task: options.Task = None,
     methods: Annotated[str | None, typer.Option(metavar="NAMES", help=METHODS_HELP)] = None,
     order: Annotated[
         str, typer.Option(metavar="NAME", help="cascading or independent.")
@@ -73,7 +75,7 @@ def randomisation(
         named(wanted)
     check_order(order)
     folder = files.writable_folder(out)
-    network = model.load()
+    network = options.chosen(model.load(), output, task)
     with watched(SHARES, unit=None) as watcher:
         test = randomisation_test(
             network,

@@ -55,6 +55,8 @@ def figure(
     ] = None,
     split: Annotated[Part, typer.Option(metavar="NAME", help="test or train.")] = "test",
     model: options.ModelOptions,
+    output: options.Output = None,
+    task: options.Task = None,
     show: Annotated[str, typer.Option(metavar="WHICH", help=SHOW_HELP)] = "random",
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Of what is random.")] = 0,
     rows: Annotated[
@@ -93,7 +95,8 @@ def figure(
     check_suffix(out)
     given = _given(pictures, data)
     files.writable_folder(out.parent)
-    network = model.load(SAMPLE_MODEL if given is None else options.DEFAULT_MODEL)
+    usual = SAMPLE_MODEL if given is None else options.DEFAULT_MODEL
+    network = options.chosen(model.load(usual), output, task)
     made = _watched(
         network,
         given,

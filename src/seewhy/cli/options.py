@@ -216,6 +216,13 @@ def _in_order(parameters: Sequence[Parameter]) -> list[Parameter]:
     return sorted(parameters, key=place)
 
 
+def chosen(model: Classifier, output: str | None, task: str | None = None) -> Classifier:
+    """The classifier of the output and the task that were typed, see `seewhy.models.chosen`."""
+    from seewhy.models.chosen import chosen
+
+    return chosen(model, output, task)
+
+
 def sides(text: str) -> tuple[int, int]:
     """Return (width, height) of a size as it is typed.
 

@@ -79,13 +79,15 @@ def compare(
         on_progress: told the share that is done, from 0 to 1.
 
     Raises:
-        InputError: no such method, or an option that makes no sense.
+        InputError: no such method, or an option that makes no sense; or a model without two classes
+            to choose from.
         DataError: no picture can be read, or too few for the mosaics that were asked for.
         ModelError: none of the methods can be used on this network.
 
     Source:
         The three questions: see `cost.race`, `class_difference` and `grid_pointing`.
     """
+    _check_task(model)
     chosen, wish = choose(methods), wish or Wish()
     source = source_of(pictures).fitted_to(model.name, model.class_names, model.num_classes)
     eye = Eye(model, source)
@@ -110,6 +112,16 @@ def compare(
         seed=wish.seed,
         skipped=tuple(eye.skipped),
     )
+
+
+def _check_task(model: Classifier) -> None:
+    if model.task in ("regression", "binary"):
+        raise InputError(
+            "compare",
+            expected="two classes at least, to show one picture's maps for both",
+            got="quantities" if model.task == "regression" else "one logit, for yes and no",
+            fix="judge its maps with seewhy evaluate faithfulness",
+        )
 
 
 def _subjects(eye: Eye, wish: Wish) -> tuple[list[Seen], dict[int, Seen]]:

@@ -72,7 +72,15 @@ def _decisions(
     model: Classifier, head: Head, pictures: dict[int, Tensor]
 ) -> Iterable[NDArray[Any]]:
     """Rows, predicted classes, their probabilities and margins, of one batch."""
-    result = explain(model.module, list(pictures.values()), "top2", head=head, strict=False)
+    result = explain(
+        model.module,
+        list(pictures.values()),
+        "top2",
+        head=head,
+        task=model.task,
+        class_names=model.class_names,
+        strict=False,
+    )
     _check_finite(result, model.name)
     probability = result.probabilities.gather(1, result.classes).double().cpu().numpy()
     margin = probability[:, 0] - (probability[:, 1] if probability.shape[1] > 1 else 0)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from PIL.Image import Image
 
+from seewhy import tasks
 from seewhy.errors import InputError
 from seewhy.explainer import explain
 from seewhy.explanation import Explanation
 from seewhy.figures.figure import Cell, Figure, Share
 from seewhy.figures.select import Show, Wish, select
 from seewhy.figures.source import Source, source_of
-from seewhy.heads import cached_head
+from seewhy.heads import Head, cached_head
 from seewhy.models import Classifier
 
 if TYPE_CHECKING:
@@ -66,13 +68,13 @@ def figure(
         CertificateError: evidence and bias do not add up to the logits.
         DataError: the labels are of classes that the model does not have.
         ClassError: a class that the model does not have.
-        InputError: there is nothing to show, or an option has no meaning.
+        InputError: there is nothing to show, or an option has no meaning; or no class is
+            predicted: the model gives quantities.
     """
     _check_numbers(rows=rows, columns=columns)
     head = cached_head(model.module, model.example())
     _check_grid(head.grid, model.name)
-    source = source_of(pictures, split)
-    source = source.fitted_to(model.name, model.class_names, head.num_classes)
+    model, source = _fitted(model, head, source_of(pictures, split), show)
     is_tiny = max(model.preprocess.size) <= _TINY
     wide = columns or (_COLUMNS_OF_TINY if is_tiny else _COLUMNS)
     wish = Wish(show, (rows or _ROWS) * wide, seed)
@@ -89,6 +91,29 @@ def figure(
         dark=dark,
         skipped=selection.skipped,
     )
+
+
+def _fitted(model: Classifier, head: Head, source: Source, show: Show) -> tuple[Classifier, Source]:
+    """The model with what its outputs mean, and the pictures with their labels in its order.
+
+    Labels side by side are told apart from the class of a picture: such a model may be right with
+    others than the one that the data know.
+    """
+    task = tasks.task_of(model.task, head.num_classes, head.activation, model.class_names)
+    if task == "regression":
+        _refuse("figure", "classes to predict", "a regression", "draw with seewhy explain --out")
+    model = replace(model, task=task)
+    if task == "multi-label":
+        if show in ("mistakes", "narrowest"):
+            expected, got = "classes that exclude each other", "labels side by side"
+            _refuse(f"show {show}", expected, got, "choose random, or a label")
+        return model, replace(source, labels=None, class_names=model.class_names)
+    names, count = tasks.outcomes(task, head.num_classes, model.class_names)
+    return model, source.fitted_to(model.name, names, count)
+
+
+def _refuse(what: str, expected: str, got: str, fix: str) -> None:
+    raise InputError(what, expected=expected, got=got, fix=fix)
 
 
 def _cells(
