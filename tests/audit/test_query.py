@@ -104,6 +104,11 @@ def test_without_labels_classes_are_those_predicted(tmp_path: Path) -> None:
         ask(audit, "outside")
 
 
+def test_one_failure_in_a_shard_is_one(audit: Audit) -> None:
+    assert len(query(audit, "SELECT row FROM audit WHERE error IS NULL")) == 6
+    assert len(query(audit, "SELECT row FROM audit WHERE label_name IS DISTINCT FROM 'owl'")) == 6
+
+
 @pytest.mark.parametrize(
     "sql",
     [
