@@ -13,11 +13,12 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import sys
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -47,16 +48,21 @@ class Operation:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
         """The operation's bare name without its in-place mark, such as `relu` or `mean`."""
         return str(self.func.overloadpacket.__name__).rstrip("_")
 
     def inputs(self) -> list[int]:
         """The numbers of the tensors it reads."""
+        return list(self._inputs)
+
+    @functools.cached_property
+    def _inputs(self) -> tuple[int, ...]:
+        """Looked for once: whoever walks the graph asks for them again and again."""
         found: list[int] = []
         _replace((self.args, dict(self.kwargs)), Value, lambda value: found.append(value.number))
-        return found
+        return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,7 @@ class Site:
     path: Path
 
 
-@dataclass
+@dataclass(eq=False)
 class Trace:
     """What one forward pass computed: values numbered in order, each with what produced it."""
 
@@ -89,6 +95,7 @@ class Trace:
     sites: list[tuple[Site, int]] = field(default_factory=list)
     _passed: dict[Site, int] = field(default_factory=dict)
     _latest: dict[Hashable, int] = field(default_factory=dict)
+    _identities: list[Hashable] = field(default_factory=list)
 
     def number(self, tensor: Tensor) -> int:
         """The number of the value that `tensor` holds now, a new one if it was never seen."""
@@ -104,7 +111,8 @@ class Trace:
         self.tensors.append(tensor)
         self.producers.append(producer)
         self.places.append(place)
-        self._latest[_identity(tensor)] = number
+        self._identities.append(_identity(tensor))
+        self._latest[self._identities[number]] = number
         if producer is not None and not self.from_input.isdisjoint(producer.inputs()):
             self.from_input.add(number)
         return number
@@ -137,9 +145,26 @@ class Trace:
             waiting += sources
         return found
 
+    def following(self, sources: Iterable[int]) -> set[int]:
+        """Every value that was computed from one of these."""
+        known, found = set(sources), set()
+        for number in range(min(known, default=len(self.tensors)), len(self.tensors)):
+            producer = self.producers[number]
+            if producer is not None and not known.isdisjoint(producer.inputs()):
+                known.add(number)
+                found.add(number)
+        return found
+
+    def since(self, number: int, count: int) -> Trace:
+        """The same, as if the pass had begun with this value, after so many there had been."""
+        producers = [None] * count + self.producers[count:]
+        later = Trace(self.output, self.tensors, producers, self.places, self.names)
+        later.from_input = {number} | later.following({number})
+        return later
+
     def is_final(self, number: int) -> bool:
         """Whether the tensor still held this value when the pass ended."""
-        return self._latest[_identity(self.tensors[number])] == number
+        return self._latest[self._identities[number]] == number
 
     def sites_of(self, number: int) -> list[tuple[Site, bool, bool]]:
         """Where the value can be picked up; whether it must be copied there; whether it is there.
@@ -149,12 +174,8 @@ class Trace:
         """
         if not self.is_final(number):
             return [(site, True, True) for site, n in self.sites if n == number]
-        identity = _identity(self.tensors[number])
-        return [
-            (site, False, n == number)
-            for site, n in self.sites
-            if _identity(self.tensors[n]) == identity
-        ]
+        same = self._identities
+        return [(site, False, n == number) for site, n in self.sites if same[n] == same[number]]
 
 
 def observe(model: nn.Module, *args: Any, **kwargs: Any) -> Trace:

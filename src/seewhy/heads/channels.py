@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from weakref import WeakKeyDictionary
 
 from seewhy.observe import Operation, Trace
 
@@ -16,7 +17,7 @@ class Channels:
 
     def __init__(self, trace: Trace, known: Mapping[int, Axes] | None = None) -> None:
         self.trace = trace
-        self._known: dict[int, Axes] = dict(known or {})
+        self._known: dict[int, Axes] = _KNOWN.setdefault(trace, {}) if known is None else {**known}
 
     def of(self, number: int) -> Axes:
         """The axes of a value that are known to hold channels."""
@@ -52,6 +53,9 @@ def channels_before(trace: Trace, number: int) -> Channels:
         channels.of(earlier)  # in order, so that no deep network makes for deep recursion
     return channels
 
+
+# Of a whole pass, what was followed once: it is asked for at every place where a head may begin.
+_KNOWN: WeakKeyDictionary[Trace, dict[int, Axes]] = WeakKeyDictionary()
 
 _Rule = Callable[[Channels, Operation, int], Axes]
 

@@ -157,7 +157,11 @@ def look(model: nn.Module, head: Head, args: tuple[Any, ...], kwargs: Mapping[st
     if head.plan is None:
         return Seen(*run(model, head, args, kwargs))
     _require_grid(head, args, kwargs)
-    tail = recorded(model, head.features, head.logits, args, kwargs)
+    return seen_in(head, recorded(model, head.features, head.logits, args, kwargs))
+
+
+def seen_in(head: Head, tail: Tail) -> Seen:
+    """What a pass showed of which the tail was recorded."""
     features = head.layout.read(tail.value(tail.features))
     return Seen(tail.value(tail.logits).reshape(features.shape[0], -1), features, tail)
 

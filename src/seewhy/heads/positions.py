@@ -7,6 +7,7 @@ and the map is about nothing in the picture. The operations before the pooling t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from weakref import WeakKeyDictionary
 
 from seewhy.heads.channels import NONE, Axes, Channels, channels_before
 from seewhy.heads.pooling import SILENT, Pooling, extents
@@ -111,6 +112,7 @@ _PICKING = {"gather": 1, "index_select": 1, "topk": 2, "sort": 1}
 def _reordering(channels: Channels, features: int, batch: int) -> str | None:
     """The operation, on the way of the positions, that put them where the picture said."""
     trace = channels.trace
+    in_order = _IN_ORDER.setdefault(trace, set())
     waiting, seen = [features], {features}
     while waiting:
         number = waiting.pop()
@@ -121,10 +123,15 @@ def _reordering(channels: Channels, features: int, batch: int) -> str | None:
             channels.positions(operation.inputs()[0], batch) if operation.inputs() else NONE
         ):
             return operation.name
-        sources = set(_ways_of_positions(channels, operation, number))
+        sources = set(_ways_of_positions(channels, operation, number)) - in_order
         waiting += sources - seen
         seen |= sources
+    in_order |= seen
     return None
+
+
+# Of each pass, the values before which nothing was found: other places have the same ways back.
+_IN_ORDER: WeakKeyDictionary[Trace, set[int]] = WeakKeyDictionary()
 
 
 def _picked_axes(channels: Channels, operation: Operation) -> Axes:

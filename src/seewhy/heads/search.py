@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,8 +32,8 @@ from seewhy.heads.places import (
 from seewhy.heads.pooling import SILENT, Pooling
 from seewhy.heads.positions import origin, require_positions
 from seewhy.heads.refusals import Refusal
-from seewhy.heads.tail import LAYER_NORM, SCALES, Tail, recorded
-from seewhy.heads.tail_evidence import Plan, reach, require_rerun, spread, tail_evidence
+from seewhy.heads.tail import LAYER_NORM, SCALES, Recording, Tail, recording
+from seewhy.heads.tail_evidence import Plan, Reach, reach, require_rerun, spread, tail_evidence
 from seewhy.heads.verify import verified
 from seewhy.observe import Trace, copied
 
@@ -96,13 +96,13 @@ _BY_BRANCHES: Plans = (
     ("none", Plan("gradient", with_others=True)),
 )
 _LONG = 100  # operations: then it is half of a network that makes a tail too long, else never
-_MOST_TRIED = 40  # places on branches: each costs a pass
+_MOST_TRIED = 40  # places on branches
 _MOSTLY = 0.5  # of a logit that patches should carry
 
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """Looks at what follows a place, in one more pass for each."""
+    """Looks at what follows a place, in one more pass for each, or for several at once."""
 
     model: nn.Module
     ending: Ending
@@ -113,15 +113,26 @@ class _Search:
     def tail(self, place: Place) -> Tail:
         """What follows the place."""
         if place[0] not in self.known:
-            args, kwargs = copied(self.args), copied(dict(self.kwargs))
-            tail = recorded(self.model, place[0], self.ending.tap, args, kwargs)
-            self.known[place[0]] = tail
+            self.record([place])
         return self.known[place[0]]
+
+    def record(self, found: Sequence[Place]) -> Recording:
+        """What follows each of several places, all from one pass."""
+        args, kwargs = copied(self.args), copied(dict(self.kwargs))
+        taps = [tap for tap, _, _ in found]
+        seen = recording(self.model, taps, self.ending.tap, args, kwargs)
+        self.known.update((tap, seen.tail(tap)) for tap in taps)
+        return seen
 
     def is_all(self, place: Place) -> bool | None:
         """Whether the logits depend on its positions alone; None if on one token at most."""
+        tail = self.tail(place)
+        return self.is_all_of(place, reach(tail, [tail.features])[tail.features])
+
+    def is_all_of(self, place: Place, how: Reach) -> bool | None:
+        """The same, where it is known how they depend on it."""
         tail, layout = self.tail(place), place[1]
-        within, rest = reach(tail, layout)
+        within, rest = how.split(layout)
         touched = int((within > _NEGLIGIBLE * within.max()).sum())
         is_token = len(layout.spatial) < 2 and not _PICKING.isdisjoint(_names(tail))
         if not bool(within.any() or rest):
@@ -143,7 +154,7 @@ class _Search:
             try:
                 require_rerun(tail, place[1], plan)
                 head = _head(kind, plan, tail, place, self.ending)
-                return verified(self.model, head, self.args, self.kwargs)
+                return verified(self.model, head, self.args, self.kwargs, tail)
             except Refusal as why:
                 refusal = why
         raise refusal
@@ -158,14 +169,24 @@ class _Search:
     def best_branch(self, found: Iterator[Place]) -> Place | None:
         """Of the last places on each grid, the one that carries most; the finest of equals."""
         last: dict[int, Place] = {}
-        for place in itertools.islice(found, _MOST_TRIED):
+        for place, how in self.reached(list(itertools.islice(found, _MOST_TRIED))):
             positions = self.positions(place)
             if positions in last:
                 continue
             with contextlib.suppress(Refusal):
-                if self.is_all(place) is not None:
+                if self.is_all_of(place, how) is not None:
                     last[positions] = place
         return max(last.values(), key=lambda p: (self.carried(p), self.positions(p)), default=None)
+
+    def reached(self, found: Sequence[Place]) -> Iterator[tuple[Place, Reach]]:
+        """How the logits depend on each of several places: one pass and one gradient for all."""
+        if not found:
+            return
+        seen = self.record(found)
+        numbers = [seen.begun[tap][0] for tap, _, _ in found]
+        hows = reach(seen.tail(next(iter(seen.begun))), numbers)
+        for place, number in zip(found, numbers, strict=True):
+            yield place, hows[number]
 
     def positions(self, place: Place) -> int:
         """How many positions the features there have."""
@@ -176,12 +197,15 @@ class _Search:
         """The last place at which the patches carry most of the logits, or as much as they ever do.
 
         The deeper in the network, the more of it the class token has taken up already. Steps are
-        doubled on the way back, for each costs a pass; where the patches enter is always looked at.
+        doubled on the way back, for each costs a gradient; where the patches enter is always looked
+        at. One pass tells of all.
         """
         found = [last, *earlier]
         steps = [0, *(2**power for power in range(len(found).bit_length())), len(found) - 1]
+        tried = [found[step] for step in sorted({s for s in steps if s < len(found)})]
+        self.record(tried)
         best, most = last, 0.0
-        for place in [found[step] for step in sorted({s for s in steps if s < len(found)})]:
+        for place in tried:
             if (share := self.carried(place)) > most:
                 best, most = place, share
             if most >= _MOSTLY:

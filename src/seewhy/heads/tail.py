@@ -9,19 +9,19 @@ neither need nor get any.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from seewhy.capture import Tap, intercept
+from seewhy.capture import Handler, Tap, intercept
 from seewhy.errors import ModelError
 from seewhy.heads.refusals import Refusal
 from seewhy.observe import (
     Operation,
-    Path,
     RecordOperations,
     Trace,
     Value,
@@ -69,12 +69,19 @@ class Tail:
         The scales of norms are held as they were: a norm makes whatever follows it the same for
         features of any size, so that its own gradient times the features is nothing at all.
         """
+        return self.values_from(given)[self.logits]
+
+    def values_from(self, given: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """All values that lead from the given ones to the logits, as `rerun` makes them.
+
+        Of those given, one that is computed from others is computed anew.
+        """
         values = dict(given)
         for operation, results in self.program_from(frozenset(given)):
             outcome = None if operation.name in SCALES else self._run_held(operation, values)
             for number, place in results:
                 values[number] = self.value(number) if outcome is None else outcome[place]
-        return values[self.logits]
+        return values
 
     def _run_held(self, operation: Operation, values: Mapping[int, Tensor]) -> list[Tensor]:
         outcome = self.run(operation, values)
@@ -111,17 +118,14 @@ class Tail:
 
     def program_from(self, sources: frozenset[int]) -> list[tuple[Operation, Results]]:
         """The operations that lead from these values to the logits, in order."""
-        trace, depending = self.trace, set(sources)
-        for number in range(len(trace.tensors)):
-            operation = trace.producers[number]
-            if operation is not None and not depending.isdisjoint(operation.inputs()):
-                depending.add(number)
+        trace = self.trace
+        following = trace.following(sources)
         steps: dict[int, tuple[Operation, Results]] = {}
-        for number in sorted(depending & (trace.leading_to(self.logits) | {self.logits})):
+        for number in sorted(following & (trace.leading_to(self.logits) | {self.logits})):
             operation = trace.producers[number]
-            if number not in sources and operation is not None:
-                step = steps.setdefault(id(operation), (operation, []))
-                step[1].append((number, trace.places[number]))
+            assert operation is not None, "what follows was made of something"
+            step = steps.setdefault(id(operation), (operation, []))
+            step[1].append((number, trace.places[number]))
         return list(steps.values())
 
 
@@ -141,28 +145,31 @@ def _is_written(argument: Any) -> bool:
 
 
 class _Recorder(RecordOperations):
-    """Records from the moment on at which the features are there."""
+    """Records from the moment on at which the first of several features are there."""
 
-    def __init__(self, features: Path, logits: Path) -> None:
+    def __init__(self, logits: Tap) -> None:
         super().__init__(Trace())
-        self.paths = features, logits
-        self.features: int | None = None
+        self.path = logits.site.path
+        self.begun: dict[Tap, _Beginning] = {}
         self.logits: int | None = None
 
-    def begin(self, tree: Any) -> None:
-        """Hear the features, and record from here on."""
-        if self.features is None:
-            self.features = self.trace.add(follow(tree, self.paths[0]), None)
-            self.trace.from_input.add(self.features)
+    def begin(self, tap: Tap, tree: Any) -> None:
+        """Hear some features, and record from here on."""
+        if tap in self.begun:
+            return
+        number = self.trace.number(follow(tree, tap.site.path))
+        if not self.begun:
+            self.trace.from_input.add(number)
             self.__enter__()  # type: ignore[no-untyped-call]
+        self.begun[tap] = number, len(self.trace.tensors)
 
     def end(self, tree: Any) -> None:
         """Hear the logits."""
-        self.logits = self.trace.number(follow(tree, self.paths[1]))
+        self.logits = self.trace.number(follow(tree, self.path))
 
     def leave(self) -> None:
         """Record no more."""
-        if self.features is not None:
+        if self.begun:
             self.__exit__(None, None, None)  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(
@@ -186,6 +193,9 @@ class _Recorder(RecordOperations):
                 self.trace.tensors[number] = tensor.clone()
 
 
+_Beginning = tuple[int, int]  # the number of features, and how many values there were by then
+
+
 def recorded(
     model: nn.Module, features: Tap, logits: Tap, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> Tail:
@@ -194,27 +204,79 @@ def recorded(
     Raises:
         ModelError: the pass did not come by the features, or the logits do not depend on them.
     """
-    recorder = _Recorder(features.site.path, logits.site.path)
+    return recording(model, (features,), logits, args, kwargs).tail(features)
+
+
+def recording(
+    model: nn.Module,
+    features: Sequence[Tap],
+    logits: Tap,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+) -> Recording:
+    """One forward pass, recorded from the first of several features on, without gradients.
+
+    Raises:
+        ModelError: the pass did not come by the logits, or by none of the features.
+    """
+    recorder = _Recorder(logits)
     is_returned = logits.site.owner == ""
-    sites = [features.site] if is_returned else [features.site, logits.site]
-    handlers = [recorder.begin, recorder.end][: len(sites)]
+    sites = [tap.site for tap in features] + [logits.site] * (not is_returned)
+    handlers: list[Handler] = [functools.partial(recorder.begin, tap) for tap in features]
     with contextlib.ExitStack() as stack, torch.inference_mode(mode=False), torch.no_grad():
         stack.enter_context(_without_fused_attention())
         stack.callback(recorder.leave)
-        stack.enter_context(intercept(model, sites, handlers))
+        stack.enter_context(intercept(model, sites, [*handlers, recorder.end][: len(sites)]))
         output = model(*args, **kwargs)
-    if is_returned and recorder.features is not None:
+    if is_returned and recorder.begun:
         recorder.end(output)
-    if recorder.features is None or recorder.logits not in recorder.trace.from_input:
-        raise ModelError(
-            type(model).__name__,
-            expected="a forward pass through the head that was found",
-            got="a pass that went another way",
-            fix="find the head again with an example like this input",
-        )
+    if recorder.logits not in recorder.trace.from_input:
+        raise _another_way(model)
     own = {*model.parameters(), *model.buffers()}
     numbers = frozenset(n for n, t in enumerate(recorder.trace.tensors) if t in own)
-    return Tail(recorder.trace, recorder.features, recorder.logits, numbers)
+    return Recording(model, recorder.trace, recorder.begun, recorder.logits, numbers)
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """One pass in which several features were heard, each of which has a tail of its own.
+
+    Attributes:
+        model: whose pass it was.
+        trace: the operations since the first of them were there.
+        begun: for each, its number, and how many values there were by then.
+        logits: the number of the logits.
+        own: the numbers of values that hold the model's parameters and buffers.
+    """
+
+    model: nn.Module
+    trace: Trace
+    begun: Mapping[Tap, _Beginning]
+    logits: int
+    own: frozenset[int]
+
+    def tail(self, features: Tap) -> Tail:
+        """What was recorded from these features on, as if nothing had been before.
+
+        Raises:
+            ModelError: the pass did not come by them, or the logits do not depend on them.
+        """
+        if features not in self.begun:
+            raise _another_way(self.model)
+        number, since = self.begun[features]
+        trace = self.trace.since(number, since)
+        if self.logits not in trace.from_input:
+            raise _another_way(self.model)
+        return Tail(trace, number, self.logits, self.own)
+
+
+def _another_way(model: nn.Module) -> ModelError:
+    return ModelError(
+        type(model).__name__,
+        expected="a forward pass through the head that was found",
+        got="a pass that went another way",
+        fix="find the head again with an example like this input",
+    )
 
 
 @contextlib.contextmanager
@@ -234,11 +296,20 @@ def gradients(logits: Tensor, features: Tensor, mixtures: Tensor) -> Tensor:
     Raises:
         Refusal: there are none.
     """
-    if not logits.requires_grad:
-        raise Refusal("cannot be differentiated: no gradient comes back to the features")
+    require_gradient(logits)
     wanted = mixtures.to(logits.dtype).unbind(1)
     found = [
         torch.autograd.grad(logits, features, one.reshape(logits.shape), retain_graph=True)[0]
         for one in wanted
     ]
     return torch.stack(found)
+
+
+def require_gradient(logits: Tensor) -> None:
+    """See that a gradient comes back from here.
+
+    Raises:
+        Refusal: it does not.
+    """
+    if not logits.requires_grad:
+        raise Refusal("cannot be differentiated: no gradient comes back to the features")

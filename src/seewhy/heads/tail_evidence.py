@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,7 +15,7 @@ from seewhy.heads.channels import Channels
 from seewhy.heads.held import Holding
 from seewhy.heads.layout import CHANNEL, Layout
 from seewhy.heads.refusals import Refusal
-from seewhy.heads.tail import Tail, gradients
+from seewhy.heads.tail import Tail, gradients, require_gradient
 
 How = Literal["held", "held with gates", "gradient"]
 
@@ -126,25 +127,61 @@ def require_rerun(tail: Tail, layout: Layout, plan: Plan) -> None:
         raise Refusal(f"does not give the same when it is run again: off by {deviation:.1e}")
 
 
-def reach(tail: Tail, layout: Layout) -> tuple[Tensor, Tensor]:
-    """How strongly the logits depend on each position, and on all the rest.
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """How strongly a batch's logits depend on features, and those of its first picture alone.
 
-    Returns:
-        The magnitude of a gradient at each position, (N,), and that of what the layout leaves out.
+    Attributes:
+        slopes: the magnitude of a gradient, in the shape of the features.
+        of_first: the same for the first picture's logits.
+    """
+
+    slopes: Tensor
+    of_first: Tensor
+
+    def split(self, layout: Layout) -> tuple[Tensor, Tensor]:
+        """The magnitude at each position, (N,), and that of what the layout leaves out.
+
+        Raises:
+            Refusal: it is not finite, or one picture's logits depend on other pictures.
+        """
+        if not bool(torch.isfinite(self.slopes).all()):
+            raise Refusal("gives gradients that are not finite (NaN or infinite)")
+        if bool(layout.read(self.of_first)[1:].any()):
+            raise Refusal("mixes the pictures of a batch")
+        within = layout.read(self.slopes).flatten(2).sum((0, 1))
+        return within, self.slopes.sum() - within.sum()
+
+
+def reach(tail: Tail, features: Sequence[int]) -> dict[int, Reach]:
+    """How the logits depend on several features on the way, by their numbers in the tail.
 
     Raises:
-        Refusal: there is no gradient, or one picture's logits depend on other pictures.
+        Refusal: there is no gradient.
     """
-    found = spread(tail, layout, Plan("gradient"))
-    generator = torch.Generator().manual_seed(0)
-    every = torch.randn(found.logits.shape, generator=generator).to(found.logits)
-    first = torch.zeros_like(every)
-    first[0] = every[0]
-    mixtures = torch.stack([every, first], 1)
-    slopes, of_first = gradients(found.logits, found.probe, mixtures).abs()
-    if not bool(torch.isfinite(slopes).all()):
-        raise Refusal("gives gradients that are not finite (NaN or infinite)")
-    if bool(layout.read(of_first)[1:].any()):
-        raise Refusal("mixes the pictures of a batch")
-    within = layout.read(slopes).flatten(2).sum((0, 1))
-    return within, slopes.sum() - within.sum()
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        given = {n: tail.value(n).clone().requires_grad_() for n in features}
+        values = tail.values_from(given)
+        logits, probes = values[tail.logits], [values[n] for n in features]
+        flat = _flat(logits, probes[0])
+        generator = torch.Generator().manual_seed(0)
+        every = torch.randn(flat.shape, generator=generator).to(flat)
+        first = torch.zeros_like(every)
+        first[0] = every[0]
+        slopes, of_first = (
+            _slopes_at(logits, probes, one.reshape(logits.shape)) for one in (every, first)
+        )
+    return dict(zip(features, map(Reach, slopes, of_first), strict=True))
+
+
+def _slopes_at(logits: Tensor, features: Sequence[Tensor], of: Tensor) -> list[Tensor]:
+    """The magnitudes of the gradients of the logits, each times a number of `of`.
+
+    Raises:
+        Refusal: there are none.
+    """
+    require_gradient(logits)
+    found = torch.autograd.grad(
+        logits, features, of, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    return [slope.abs() for slope in found]

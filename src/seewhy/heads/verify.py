@@ -13,22 +13,35 @@ from torch.nn import functional as F
 
 from seewhy import evidence
 from seewhy.errors import ModelError
-from seewhy.heads.head import Head, Seen, look
+from seewhy.heads.head import Head, Seen, look, seen_in
 from seewhy.heads.refusals import Refusal
+from seewhy.heads.tail import Tail
 from seewhy.observe import copied, find_tensors
 
 Inputs = tuple[tuple[Any, ...], Mapping[str, Any]]
 
 
 def verified(
-    model: nn.Module, head: Head, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    model: nn.Module,
+    head: Head,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    tail: Tail | None = None,
 ) -> Head:
     """The head with its certificate.
+
+    Args:
+        model: the network.
+        head: what was found.
+        args: of the example.
+        kwargs: of the example.
+        tail: recorded of a pass of that very example, if there is one already.
 
     Raises:
         Refusal: it is not certain that its maps are exact.
     """
-    worst = _certificate(model, head, _pass(model, head, (args, kwargs)))
+    seen = _pass(model, head, (args, kwargs)) if tail is None else seen_in(head, tail)
+    worst = _certificate(model, head, seen)
     others = list(_other_inputs((args, kwargs)))
     if others:
         worst = max(worst, _certificate(model, head, _first_pass(model, head, others)))
@@ -131,12 +144,14 @@ def _of_classes(
 def _classes(head: Head, logits: Tensor) -> Tensor:
     """All classes; of a head whose every class takes a backward pass, a few, the best first."""
     batch, count = logits.shape
-    if head.plan is None or count <= _FEW:
+    few = _FEW if head.is_exact else _FEWER
+    if head.plan is None or count <= few:
         return torch.arange(count, device=logits.device).expand(batch, -1)
-    return logits.topk(count).indices[:, :: -(-count // _FEW)]
+    return logits.topk(count).indices[:, :: -(-count // few)]
 
 
 _FEW = 8  # classes of a head whose every class takes a backward pass
+_FEWER = 2  # where nothing has to add up: the best one, and one in the middle
 
 
 def _other_inputs(inputs: Inputs) -> Iterator[Inputs]:
