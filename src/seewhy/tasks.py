@@ -24,6 +24,7 @@ from seewhy.heads.mixed import Mixed
 from seewhy.wording import near_or
 
 Task = Literal["single-label", "multi-label", "binary", "regression", "similarity"]
+QUANTITIES: tuple[Task, ...] = ("regression", "similarity")  # that have no probabilities
 
 # The tasks of models, with the functions that a model may apply to its logits itself.
 _APPLIED: dict[Task, tuple[str | None, ...]] = {
@@ -68,7 +69,7 @@ def task_of(
 
 def probabilities(logits: Tensor, task: Task) -> Tensor:
     """The probability of each class, in the shape (B, C) of the logits; NaN where there is none."""
-    if task in ("regression", "similarity"):
+    if task in QUANTITIES:
         return torch.full_like(logits, float("nan"))
     return logits.softmax(1) if task == "single-label" else logits.sigmoid()
 

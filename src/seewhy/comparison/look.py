@@ -11,10 +11,12 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seewhy import tasks
 from seewhy.errors import DataError, ImageError, ModelError
 from seewhy.figures.source import Source
 from seewhy.methods.passes import at_once, logits_of, undisturbed
 from seewhy.models import Classifier
+from seewhy.tasks import QUANTITIES, Task
 from seewhy.wording import first_few
 
 
@@ -24,7 +26,7 @@ class Seen:
 
     Attributes:
         row: its number among all pictures.
-        classes: the two most probable ones.
+        classes: the two most probable ones; the same twice where there is one alone.
         probabilities: of these.
         is_right: whether the first is the true one; None where that is not known.
     """
@@ -47,11 +49,14 @@ class Eye:
         model: whom to ask.
         source: the pictures.
         skipped: a line for each that could not be read so far.
+        task: what the model's outputs mean: labels beside each other, too, may be looked at, and
+            quantities, of which the first is taken.
     """
 
     model: Classifier
     source: Source
     skipped: list[str] = field(default_factory=list)
+    task: Task = "single-label"
 
     def load(self, row: int) -> Tensor:
         """One prepared picture, (C, H, W), on the model's device.
@@ -92,32 +97,34 @@ class Eye:
 
     def _judged(self, batch: dict[int, Tensor]) -> Iterator[Seen]:
         probabilities = self.probabilities(torch.stack(list(batch.values())))
-        best = probabilities.topk(2)
+        best = probabilities.topk(min(2, probabilities.shape[1]))
         for row, classes, values in zip(
             batch, best.indices.tolist(), best.values.tolist(), strict=True
         ):
-            labels = self.source.labels
+            labels = self.source.labels if self.task == "single-label" else None
             is_right = None if labels is None else bool(labels[row] == classes[0])
-            yield Seen(row, tuple(classes), tuple(values), is_right)
+            yield Seen(row, (classes[0], classes[-1]), (values[0], values[-1]), is_right)
 
     def probabilities(self, images: Tensor) -> Tensor:
         """The model's probabilities for prepared pictures, (B, classes).
 
+        Of quantities, which have none, it is the first of them alone, (B, 1).
+
         Raises:
-            ModelError: it has fewer than two classes, or returns what is not finite.
+            ModelError: it has fewer classes than a choice needs, or returns what is not finite.
         """
         classes = torch.zeros(len(images), dtype=torch.long)
         with undisturbed(self.model.module, images, classes) as network, torch.no_grad():
             logits = logits_of(network(images), len(images)).float()
-        if logits.shape[1] < 2 or not bool(torch.isfinite(logits).all()):
-            is_one = logits.shape[1] < 2
+        is_one = logits.shape[1] < 2 and self.task == "single-label"
+        if is_one or not bool(torch.isfinite(logits).all()):
             raise ModelError(
                 f"model {self.model.name}",
                 expected="finite logits of two classes at least",
                 got="one logit" if is_one else "NaN or infinite ones",
                 fix="compare on a model of several classes" if is_one else "check its weights",
             )
-        return logits.softmax(1)
+        return logits[:, :1] if self.task in QUANTITIES else tasks.probabilities(logits, self.task)
 
     def require_any(self, seen: list[Seen]) -> None:
         """See that there is a picture at all.

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from seewhy.errors import InputError
 from seewhy.judging.paper import COLOURS, FAINT, GREYS, INK, plot_axes, saved
+from seewhy.tasks import QUANTITIES, Task
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +57,7 @@ def draw(result: Faithfulness) -> Figure:
         axes = plot_axes(figure, (left, 0.2, (WIDTH - 0.62) / width, 0.64), title)
         for method, curve in curves.items():
             axes.plot(curve.shares, curve.probabilities, **_style(result, method), label=method)
-        _finish(axes, below, is_first=number == 0)
+        _finish(axes, below, result.settings.task, is_first=number == 0)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="center right", fontsize=8, frameon=False, labelcolor=INK)
     note = f"{result.model}, {result.n} {result.what}, predicted classes."
@@ -65,13 +66,15 @@ def draw(result: Faithfulness) -> Figure:
     return figure
 
 
-def _finish(axes: Axes, below: str, *, is_first: bool) -> None:
+def _finish(axes: Axes, below: str, task: Task, *, is_first: bool) -> None:
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
+    if task not in QUANTITIES:
+        axes.set_ylim(0, 1)
     axes.set_xticks([0, 0.5, 1], ["0", "50 %", "100 %"])
     axes.set_xlabel(below, fontsize=8, color=FAINT)
     if is_first:
-        axes.set_ylabel("mean probability of the class", fontsize=8, color=FAINT)
+        what = "mean output" if task in QUANTITIES else "mean probability of the class"
+        axes.set_ylabel(what, fontsize=8, color=FAINT)
 
 
 def _style(result: Faithfulness, method: str) -> dict[str, Any]:

@@ -20,13 +20,15 @@ from seewhy.judging.result import Faithfulness, MeanCurve
 from seewhy.methods import Method
 from seewhy.methods.passes import at_once
 from seewhy.metrics.baselines import BASELINES
+from seewhy.metrics.faithfulness.asked import Answer, Asked, Precision
 from seewhy.metrics.faithfulness.completeness import Completeness, completeness
 from seewhy.metrics.faithfulness.confidence import AREA, check_area
 from seewhy.metrics.faithfulness.removal import STEPS, Curve
-from seewhy.metrics.faithfulness.table import Metric, Settings
+from seewhy.metrics.faithfulness.table import Measured, Metric, Settings
 from seewhy.metrics.faithfulness.table import choose as choose_metrics
 from seewhy.metrics.scores import Scores, joined
 from seewhy.models import Classifier
+from seewhy.tasks import Task, task_of
 
 PICTURES = 100
 AT_MOST = 25  # pictures between two steps of the progress bar
@@ -45,13 +47,17 @@ def faithfulness(
     steps: int = STEPS,
     area: float = AREA,
     seed: int = 0,
+    task: Task | None = None,
+    precision: Precision = "float32",
+    answer: Answer | None = None,
     on_progress: Progress = lambda _share: None,
 ) -> Faithfulness:
     """Ask whether the evidence in maps is real: change pictures where it lies, and ask again.
 
-    The class explained is the one that the model predicts. Pictures are taken at random where there
-    are more than `count`. A random map, a Gaussian in the middle and an edge detector are judged
-    beside the methods, always.
+    The class explained is the one that the model predicts: of labels beside each other the most
+    probable; of one logit "yes", whatever it says; of a regression the first output. Pictures are
+    taken at random where there are more than `count`. A random map, a Gaussian in the middle and an
+    edge detector are judged beside the methods, always.
 
     Args:
         model: what `load_model` gives.
@@ -63,6 +69,12 @@ def faithfulness(
         steps: of deletion and insertion.
         area: of sufficiency: the share of the pixels that stay.
         seed: of what is chosen at random.
+        task: what the outputs mean, where the model itself does not show it, see `explain`. Of a
+            regression the output itself is watched, in its own unit, and the metrics that ask for
+            probabilities are left out.
+        precision: of the passes over changed pictures, see `Asked`; maps are made as ever.
+        answer: runs these passes in the model's place: any function of a batch of prepared pictures
+            that gives the same logits, such as an engine.
         on_progress: told the share that is done, from 0 to 1.
 
     Raises:
@@ -77,10 +89,15 @@ def faithfulness(
         if value < 1:
             raise InputError(name, expected="1 or more", got=str(value), fix="pass a larger number")
     check_area(area)
-    settings, measures = Settings(steps, area, seed), choose_metrics(metrics)
+    meant = _task(model, task)
+    settings, measures = (
+        Settings(steps, area, seed, meant, precision),
+        choose_metrics(metrics, meant),
+    )
     source = source_of(pictures).fitted_to(model.name, model.class_names, model.num_classes)
-    eye = Eye(model, source)
-    court = _Court(eye, with_baselines(methods), measures, settings)
+    eye = Eye(model, source, task=meant)
+    asked = Asked(answer or model.module, meant, precision)
+    court = _Court(eye, asked, with_baselines(methods), measures, settings)
     subjects = subjects_of(eye, count, seed)
     batches = list(chunks(subjects, at_once(model.example(1))))
     for number, batch in enumerate(batches, 1):
@@ -97,6 +114,14 @@ def faithfulness(
         settings=settings,
         skipped=tuple(eye.skipped),
     )
+
+
+def _task(model: Classifier, wanted: Task | None) -> Task:
+    """What the outputs mean; one logit for yes and no is a label like others: "yes"."""
+    wanted = wanted or model.task
+    count = model.num_classes or (1 if wanted == "binary" else 2)
+    found = task_of(wanted, count, None, None)
+    return "multi-label" if found == "binary" else found
 
 
 def with_baselines(names: Iterable[str] | None) -> dict[str, Method]:
@@ -152,6 +177,7 @@ class _Court:
 
     Args:
         eye: the model and the pictures.
+        asked: whom the metrics ask.
         methods: by name, the baselines among them.
         metrics: by name.
         settings: of these.
@@ -160,23 +186,28 @@ class _Court:
     def __init__(
         self,
         eye: Eye,
+        asked: Asked,
         methods: Mapping[str, Method],
         metrics: Mapping[str, Metric],
         settings: Settings,
     ) -> None:
         self.eye, self.methods, self.metrics = eye, dict(methods), metrics
-        self.settings = settings
+        self.asked, self.settings = asked, settings
         self.refused: dict[str, str] = {}
         self._scores: dict[tuple[str, str], list[Scores]] = {}
         self._curves: dict[str, dict[str, list[Curve]]] = {}
 
     def judge(self, images: Tensor, classes: Tensor) -> None:
         """Make the maps of one batch, and measure them."""
+        measures = {
+            name: metric.begin(self.settings, self.asked, images, classes)
+            for name, metric in self.metrics.items()
+        }
         for name, method in list(self.methods.items()):
             maps = self._maps(name, method, images, classes)
             if maps is not None:
-                for metric in self.metrics:
-                    self._measure(name, metric, images, classes, maps)
+                for metric, measure in measures.items():
+                    self._keep(name, metric, measure(maps))
 
     def _maps(self, name: str, method: Method, images: Tensor, classes: Tensor) -> Tensor | None:
         """A method's maps; None, and the method is out, if the network does not allow it.
@@ -193,11 +224,7 @@ class _Court:
                 raise
             return None
 
-    def _measure(
-        self, name: str, metric: str, images: Tensor, classes: Tensor, maps: Tensor
-    ) -> None:
-        module = self.eye.model.module
-        found = self.metrics[metric].measure(self.settings, module, images, classes, maps)
+    def _keep(self, name: str, metric: str, found: Measured) -> None:
         self._scores.setdefault((name, metric), []).append(found.scores)
         for curve, drawn in found.curves.items():
             self._curves.setdefault(curve, {}).setdefault(name, []).append(drawn)

@@ -27,7 +27,7 @@ class MeanCurve:
 
     Attributes:
         shares: of the pixels.
-        probabilities: the means, one for each share.
+        probabilities: the means, one for each share; of a regression those of the output.
     """
 
     shares: Float[NDArray[np.float64], " steps"]
@@ -115,6 +115,8 @@ class Faithfulness:
             "steps": self.settings.steps,
             "area": self.settings.area,
             "seed": self.settings.seed,
+            "task": self.settings.task,
+            "precision": self.settings.precision,
             "methods": [self._method(name) for name in self.scores],
             "completeness": self.completeness and self.completeness.to_json(),
             "refused": dict(self.refused),

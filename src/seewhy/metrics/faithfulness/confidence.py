@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seewhy.errors import InputError
 from seewhy.metrics.faithfulness.answers import answers, require_maps
+from seewhy.metrics.faithfulness.asked import Askable, Asked
 from seewhy.metrics.faithfulness.fills import filled
 from seewhy.metrics.faithfulness.order import at_size, ranks
 from seewhy.metrics.scores import Scores
@@ -16,7 +17,7 @@ AREA = 0.2  # of the pixels
 
 
 def average_drop(
-    model: nn.Module, images: Tensor, classes: Tensor, maps: Tensor, *, fill: str = "mean"
+    model: Askable, images: Tensor, classes: Tensor, maps: Tensor, *, fill: str = "mean"
 ) -> Scores:
     """How much probability is lost where only the map's evidence is shown; low is good.
 
@@ -27,14 +28,14 @@ def average_drop(
     A map that is large everywhere does well: see `sufficiency` for a fixed area.
 
     Args:
-        model: any classifier.
+        model: any classifier, or how it is to be asked, see `Asked`.
         images: prepared pictures (B, C, H, W).
         classes: the class explained in each, (B,).
         maps: of these, (B, h, w).
         fill: what is there where the map is not, see `fills`; "mean" as in the paper.
 
     Raises:
-        InputError: maps that do not fit, or no such fill.
+        InputError: maps that do not fit, no such fill, or a model without probabilities.
         ClassError: a class that the model does not have.
         ModelError: the model cannot be run.
 
@@ -42,19 +43,20 @@ def average_drop(
         Chattopadhay et al., Grad-CAM++: Improved Visual Explanations for Deep Convolutional
         Networks, WACV 2018, section 4.1.1.
     """
+    Asked.of(model).require_probabilities("average-drop")
     whole, seen = _through(model, images, classes, maps, fill)
     return Scores(np.maximum(whole - seen, 0) / np.maximum(whole, np.finfo(np.float64).tiny))
 
 
 def increase(
-    model: nn.Module, images: Tensor, classes: Tensor, maps: Tensor, *, fill: str = "mean"
+    model: Askable, images: Tensor, classes: Tensor, maps: Tensor, *, fill: str = "mean"
 ) -> Scores:
     """Whether the class is more probable where only the map's evidence is shown; high is good.
 
     1 where `O > Y` in the terms of `average_drop`, else 0: the mean is the share of pictures.
 
     Args:
-        model: any classifier.
+        model: any classifier, or how it is to be asked, see `Asked`.
         images: prepared pictures (B, C, H, W).
         classes: the class explained in each, (B,).
         maps: of these, (B, h, w).
@@ -66,12 +68,13 @@ def increase(
     Source:
         Chattopadhay et al., WACV 2018, section 4.1.2.
     """
+    Asked.of(model).require_probabilities("increase")
     whole, seen = _through(model, images, classes, maps, fill)
     return Scores((seen > whole).astype(np.float64))
 
 
 def _through(
-    model: nn.Module, images: Tensor, classes: Tensor, maps: Tensor, fill: str
+    model: Askable, images: Tensor, classes: Tensor, maps: Tensor, fill: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The class's probability for the pictures, and for what is seen of them through their maps."""
     require_maps(maps, images)
@@ -88,7 +91,7 @@ def _through(
 
 
 def sufficiency(
-    model: nn.Module,
+    model: Askable,
     images: Tensor,
     classes: Tensor,
     maps: Tensor,
@@ -98,12 +101,13 @@ def sufficiency(
 ) -> Scores:
     """Whether the class stays the most probable where only its best pixels are sharp; high is good.
 
-    1 where it does, else 0: the mean is the share of pictures. The `round(area N)` pixels with the
+    1 where it does, else 0: the mean is the share of pictures. A label, beside which others may be
+    right, has to stay more probable than not. The `round(area N)` pixels with the
     most evidence stay, the others are replaced. A picture of another class to begin with counts as
     it comes.
 
     Args:
-        model: any classifier.
+        model: any classifier, or how it is to be asked, see `Asked`.
         images: prepared pictures (B, C, H, W).
         classes: the class explained in each, (B,).
         maps: of these, (B, h, w).
@@ -111,7 +115,8 @@ def sufficiency(
         fill: what the others are replaced by, see `fills`.
 
     Raises:
-        InputError: an area out of bounds, maps that do not fit, or no such fill.
+        InputError: an area out of bounds, maps that do not fit, no such fill, or a model without
+            probabilities.
         ClassError: a class that the model does not have.
         ModelError: the model cannot be run.
 
@@ -119,6 +124,7 @@ def sufficiency(
         The preservation game of Fong and Vedaldi, ICCV 2017, section 4.1, at a given area.
     """
     require_maps(maps, images)
+    Asked.of(model).require_probabilities("sufficiency")
     check_area(area)
     places = ranks(maps.to(images.device), (images.shape[2], images.shape[3]))
     stays = (places < round(area * images[0, 0].numel()))[:, None]

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from seewhy.errors import InputError
 from seewhy.metrics.faithfulness.answers import answers, require_maps
+from seewhy.metrics.faithfulness.asked import Askable
 from seewhy.metrics.faithfulness.fills import filled
 from seewhy.metrics.faithfulness.order import at_size
 from seewhy.metrics.scores import Scores
@@ -62,7 +63,7 @@ class Infidelity:
 
 
 def infidelity(
-    model: nn.Module,
+    model: Askable,
     images: Tensor,
     classes: Tensor,
     maps: Tensor,
@@ -78,7 +79,7 @@ def infidelity(
     same for all pictures, so that methods are compared on the same.
 
     Args:
-        model: any classifier.
+        model: any classifier, or how it is to be asked, see `Asked`.
         images: prepared pictures (B, C, H, W).
         classes: the class explained in each, (B,).
         maps: (B, h, w), in logits a pixel, up to a factor: what is said of a square is the sum over
@@ -98,20 +99,61 @@ def infidelity(
         2.1; square removal: section 2.2.
     """
     require_maps(maps, images)
+    return hidden(model, images, classes, count=count, fill=fill, seed=seed).foretold_by(maps)
+
+
+@dataclass(frozen=True, eq=False)
+class Hidden:
+    """What hiding squares of pictures cost the logit, to compare any number of maps with.
+
+    Attributes:
+        change: the pictures less the fill, (B, C, H, W).
+        squares: what was hidden, (n, H, W), boolean.
+        lost: by the logit, (B, n).
+    """
+
+    change: Tensor
+    squares: Tensor
+    lost: Float[NDArray[np.float64], "pictures squares"]
+
+    def foretold_by(self, maps: Tensor) -> Infidelity:
+        """How well these maps, one for each picture, said so; see `infidelity`.
+
+        Raises:
+            InputError: maps that do not fit.
+        """
+        require_maps(maps, self.change)
+        of_pixels = _of_pixels(maps.to(self.change.device), self.change)
+        said = of_pixels.flatten(1).double() @ self.squares.flatten(1).double().T
+        return Infidelity(said.cpu().numpy(), self.lost)
+
+
+def hidden(
+    model: Askable,
+    images: Tensor,
+    classes: Tensor,
+    *,
+    count: int = SQUARES,
+    fill: str = "mean",
+    seed: int = 0,
+) -> Hidden:
+    """Hide squares, which takes `count + 1` passes of each picture: once for all its maps.
+
+    Raises:
+        InputError, ClassError, ModelError: as `infidelity`.
+    """
     if count < 1:
         raise InputError("count", expected="1 or more", got=str(count), fix="pass 64, say")
     empty = filled(images, fill)
-    of_pixels = _of_pixels(maps.to(images.device), images - empty)
-    hidden = squares((images.shape[2], images.shape[3]), count, seed).to(images.device)
+    drawn = squares((images.shape[2], images.shape[3]), count, seed).to(images.device)
 
     def versions(which: Tensor, version: Tensor) -> Tensor:
         """The whole picture last."""
-        is_hidden = torch.cat([hidden, torch.zeros_like(hidden[:1])])[version]
+        is_hidden = torch.cat([drawn, torch.zeros_like(drawn[:1])])[version]
         return torch.where(is_hidden[:, None], empty[which], images[which])
 
     logits = answers(model, images, classes, count + 1, versions).logits.double()
-    said = of_pixels.flatten(1).double() @ hidden.flatten(1).double().T
-    return Infidelity(said.cpu().numpy(), (logits[:, -1:] - logits[:, :-1]).cpu().numpy())
+    return Hidden(images - empty, drawn, (logits[:, -1:] - logits[:, :-1]).cpu().numpy())
 
 
 def _of_pixels(maps: Tensor, change: Tensor) -> Tensor:

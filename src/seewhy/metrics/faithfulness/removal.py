@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from seewhy.errors import InputError
 from seewhy.metrics.faithfulness.answers import Answers, answers, require_maps
+from seewhy.metrics.faithfulness.asked import Askable
 from seewhy.metrics.faithfulness.fills import filled
 from seewhy.metrics.faithfulness.imputation import NOISE, impute
 from seewhy.metrics.faithfulness.order import ranks
@@ -28,7 +29,7 @@ class Curve:
 
     Attributes:
         shares: of the pixels, (K,).
-        probabilities: of the class, (B, K).
+        probabilities: of the class, (B, K); of a regression it is the output, in its own unit.
         is_top: whether it is the most probable one, (B, K).
     """
 
@@ -38,7 +39,7 @@ class Curve:
 
     @property
     def area(self) -> Scores:
-        """The area under each picture's curve, 0 to 1, by the trapezoidal rule."""
+        """The area under each picture's curve by the trapezoidal rule: 0 to 1 of probabilities."""
         between = (self.probabilities[:, 1:] + self.probabilities[:, :-1]) / 2
         return Scores((between * np.diff(self.shares)).sum(1))
 
@@ -71,7 +72,7 @@ class Road:
 
 
 def deletion(
-    model: nn.Module,
+    model: Askable,
     images: Tensor,
     classes: Tensor,
     maps: Tensor,
@@ -85,7 +86,7 @@ def deletion(
     under the curve of probabilities over the share that is gone, from 0 to 1, ends included.
 
     Args:
-        model: any classifier.
+        model: any classifier, or how it is to be asked, see `Asked`.
         images: prepared pictures (B, C, H, W).
         classes: the class explained in each, (B,).
         maps: of these, (B, h, w), see `ranks` for their order.
@@ -101,11 +102,12 @@ def deletion(
         Petsiuk, Das and Saenko, RISE: Randomized Input Sampling for Explanation of Black-box
         Models, BMVC 2018, section 4.1, algorithm 1 in the appendix.
     """
-    return _replaced(model, images, classes, maps, steps, fill, is_insertion=False)
+    require_maps(maps, images)
+    return Removal(model, images, classes, steps, fill).curve(maps)
 
 
 def insertion(
-    model: nn.Module,
+    model: Askable,
     images: Tensor,
     classes: Tensor,
     maps: Tensor,
@@ -118,7 +120,7 @@ def insertion(
     As `deletion`, but from the filled picture to the picture itself.
 
     Args:
-        model: any classifier.
+        model: any classifier, or how it is to be asked, see `Asked`.
         images: prepared pictures (B, C, H, W).
         classes: the class explained in each, (B,).
         maps: of these, (B, h, w).
@@ -131,34 +133,68 @@ def insertion(
     Source:
         Petsiuk et al., BMVC 2018, section 4.1.
     """
-    return _replaced(model, images, classes, maps, steps, fill, is_insertion=True)
-
-
-def _replaced(
-    model: nn.Module,
-    images: Tensor,
-    classes: Tensor,
-    maps: Tensor,
-    steps: int,
-    fill: str,
-    *,
-    is_insertion: bool,
-) -> Curve:
     require_maps(maps, images)
-    counts = _steps(images, steps)
-    places, empty = ranks(maps.to(images.device), _size(images)), filled(images, fill)
+    return Removal(model, images, classes, steps, fill, is_insertion=True).curve(maps)
 
-    def versions(which: Tensor, version: Tensor) -> Tensor:
-        is_first = places[which] < counts[version][:, None, None]
-        changed = ~is_first if is_insertion else is_first
-        return torch.where(changed[:, None], empty[which], images[which])
 
-    found = answers(model, images, classes, len(counts), versions)
-    return _curve(np.linspace(0, 1, steps + 1), found, slice(None))
+class Removal:
+    """Deletion or insertion by any number of maps of the same pictures.
+
+    The picture itself and the filled one, where every curve begins and ends, are asked once.
+
+    Args:
+        model: any classifier, or how it is to be asked.
+        images: prepared pictures (B, C, H, W).
+        classes: the class explained in each, (B,).
+        steps: K.
+        fill: what replaces, or is there before.
+        is_insertion: from the filled pictures to the pictures themselves, else the other way.
+
+    Raises:
+        InputError, ClassError, ModelError: as `deletion`.
+    """
+
+    def __init__(
+        self,
+        model: Askable,
+        images: Tensor,
+        classes: Tensor,
+        steps: int,
+        fill: str,
+        *,
+        is_insertion: bool = False,
+    ) -> None:
+        self.model, self.classes, self.size = model, classes, _size(images)
+        self.counts, self.shares = _steps(images, steps), np.linspace(0, 1, steps + 1)
+        both = images, filled(images, fill)
+        self.first, self.last = reversed(both) if is_insertion else both
+        self.ends = answers(model, images, classes, 2, self._end)
+
+    def _end(self, which: Tensor, version: Tensor) -> Tensor:
+        is_last = (version == 1)[:, None, None, None]
+        return torch.where(is_last, self.last[which], self.first[which])
+
+    def curve(self, maps: Tensor) -> Curve:
+        """The curve by these maps, one for each picture.
+
+        Raises:
+            InputError: maps that do not fit.
+        """
+        require_maps(maps, self.first)
+        places, counts = ranks(maps.to(self.first.device), self.size), self.counts[1:-1]
+
+        def versions(which: Tensor, version: Tensor) -> Tensor:
+            is_changed = places[which] < counts[version][:, None, None]
+            return torch.where(is_changed[:, None], self.last[which], self.first[which])
+
+        if not len(counts):
+            return _curve(self.shares, self.ends, slice(None))
+        found = answers(self.model, self.first, self.classes, len(counts), versions)
+        return _curve(self.shares, self.ends.around(found), slice(None))
 
 
 def road(
-    model: nn.Module,
+    model: Askable,
     images: Tensor,
     classes: Tensor,
     maps: Tensor,
@@ -173,7 +209,7 @@ def road(
     its outline. The same noise is added for all pictures.
 
     Args:
-        model: any classifier.
+        model: any classifier, or how it is to be asked, see `Asked`.
         images: prepared pictures (B, C, H, W).
         classes: the class explained in each, (B,).
         maps: of these, (B, h, w).
