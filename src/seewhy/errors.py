@@ -80,6 +80,10 @@ class HeadNotFound(ModelError):  # noqa: N818 -- named for what happened, as Fil
     tried: tuple[str, ...] = ()
 
 
+class GraftError(ModelError):
+    """A model file that maps cannot be grafted on; the message names why."""
+
+
 class CertificateError(SeewhyError, ArithmeticError):
     """Evidence that does not add up to the logit it was meant to explain."""
 
