@@ -28,6 +28,7 @@ PUBLIC = {
     "GapAccount",
     "GapNet",
     "Geometry",
+    "GraftError",
     "Head",
     "HeadNotFound",
     "ImageError",

@@ -89,9 +89,9 @@ def test_the_installed_command_answers() -> None:
     script = Path(sys.executable).with_name("seewhy")
     if not script.exists():
         pytest.skip("seewhy is not installed as a command")
-    run = subprocess.run([script, "explode"], capture_output=True, text=True, check=False)
+    run = subprocess.run([script, "juggle"], capture_output=True, text=True, check=False)
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr == "seewhy: No such command 'explode'; see --help for what can be passed\n"
+    assert run.stderr == "seewhy: No such command 'juggle'; see --help for what can be passed\n"
 
 
 def test_a_failure_is_one_line_and_debug_shows_where(here: Path) -> None:

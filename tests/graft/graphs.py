@@ -57,9 +57,7 @@ class Sketch:
             return self.node(operator, name, self.whole(f"{to}.axes", *axes), to=to, keepdims=keep)
         return self.node(operator, name, to=to, axes=list(axes), keepdims=keep)
 
-    def model(
-        self, *outputs: str, kind: int = TensorProto.FLOAT, rank: int = 2
-    ) -> onnx.ModelProto:
+    def model(self, *outputs: str, kind: int = TensorProto.FLOAT, rank: int = 2) -> onnx.ModelProto:
         shape = [self.batch, 3, *self.size]
         graph = helper.make_graph(
             self.nodes,
@@ -289,41 +287,62 @@ def half(opset: int = 17) -> onnx.ModelProto:
     return model
 
 
-def refused(what: str) -> onnx.ModelProto:
-    """Look-alikes: none has a head whose maps add up."""
-    sketch = Sketch(17)
-    if what == "max":
-        sketch.node("GlobalMaxPool", "features", to="p")
-    elif what == "parts":
-        sketch.node("AveragePool", "features", to="p", kernel_shape=[5, 5])
-    elif what == "padded":
-        sketch.node(
-            "AveragePool", "features", to="p", kernel_shape=[7, 9], pads=[1] * 4, count_include_pad=1
-        )
-    elif what != "token":
-        sketch.node("GlobalAveragePool", "features", to="p")
-    if what == "token":
-        sketch.node("Reshape", "features", sketch.whole("row", 0, CHANNELS, -1), to="flat")
-        zero = sketch.given("zero", 0, np.int64)
-        sketch.node("Gather", "flat", zero, to="pooled", axis=2)
-    else:
-        sketch.node("Flatten", "p", to="pooled")
-    if what == "mlp":
-        sketch.weight("V", CHANNELS, CHANNELS)
-        sketch.node("MatMul", "pooled", "V", to="m")
-        sketch.node("Relu", "m", to="h")
-        gemm(sketch, "h")
-    elif what == "gate":
-        sketch.node("Mul", "pooled", "pooled", to="h")
-        gemm(sketch, "h")
-    else:
-        gemm(sketch)
-    if what == "parts":
-        sketch.weight("W", CLASSES, CHANNELS * 3)
-    if what == "zero":
-        sketch.weights["W"][:] = 0
-    if what == "two":
-        sketch.weight("U", CHANNELS, 3)
-        sketch.node("MatMul", "pooled", "U", to="age")
-        return sketch.model("logits", "age")
+def max_pooling() -> onnx.ModelProto:
+    sketch = Sketch()
+    sketch.node("GlobalMaxPool", "features", to="p")
+    return _flattened(sketch)
+
+
+def average_of_parts() -> onnx.ModelProto:
+    """Overlapping averages, each with weights of its own."""
+    sketch = Sketch()
+    sketch.node("AveragePool", "features", to="p", kernel_shape=[5, 5])
+    return _flattened(sketch, CHANNELS * 3)
+
+
+def padded_average() -> onnx.ModelProto:
+    sketch = Sketch()
+    how: dict[str, Any] = {"kernel_shape": [7, 9], "pads": [1] * 4, "count_include_pad": 1}
+    sketch.node("AveragePool", "features", to="p", **how)
+    return _flattened(sketch)
+
+
+def one_token() -> onnx.ModelProto:
+    sketch = Sketch()
+    sketch.node("Reshape", "features", sketch.whole("row", 0, CHANNELS, -1), to="flat")
+    sketch.node("Gather", "flat", sketch.given("zero", 0, np.int64), to="pooled", axis=2)
+    gemm(sketch)
+    return sketch.model("logits")
+
+
+def multilayer(operator: str = "Relu") -> onnx.ModelProto:
+    """Two linear layers with an activation between them; or features times themselves."""
+    sketch = Sketch()
+    sketch.pooled("ReduceMean", "features", (2, 3), "pooled", 0)
+    sketch.weight("V", CHANNELS, CHANNELS)
+    sketch.node("MatMul", "pooled", "V", to="m")
+    sketch.node(operator, *(["m"] if operator == "Relu" else ["m", "m"]), to="h")
+    gemm(sketch, "h")
+    return sketch.model("logits")
+
+
+def zero_weights() -> onnx.ModelProto:
+    model = torchscript()
+    weights = next(each for each in model.graph.initializer if each.name == "W")
+    weights.CopyFrom(numpy_helper.from_array(np.zeros((CLASSES, CHANNELS), np.float32), "W"))
+    return model
+
+
+def two_outputs() -> onnx.ModelProto:
+    sketch = Sketch()
+    sketch.pooled("ReduceMean", "features", (2, 3), "pooled", 0)
+    gemm(sketch)
+    sketch.node("MatMul", "pooled", sketch.weight("U", CHANNELS, 3), to="age")
+    return sketch.model("logits", "age")
+
+
+def _flattened(sketch: Sketch, channels: int = CHANNELS) -> onnx.ModelProto:
+    sketch.node("Flatten", "p", to="pooled")
+    gemm(sketch)
+    sketch.weight("W", CLASSES, channels)
     return sketch.model("logits")

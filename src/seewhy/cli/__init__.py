@@ -22,9 +22,13 @@ from seewhy.cli.demo import demo
 from seewhy.cli.evaluate import evaluate
 from seewhy.cli.explain import HELP as EXPLAIN_HELP
 from seewhy.cli.explain import explain
+from seewhy.cli.export import HELP as EXPORT_HELP
+from seewhy.cli.export import export
 from seewhy.cli.failures import NO_READER, OK, describe
 from seewhy.cli.figure import HELP as FIGURE_HELP
 from seewhy.cli.figure import figure
+from seewhy.cli.graft import HELP as GRAFT_HELP
+from seewhy.cli.graft import graft
 from seewhy.cli.inspect import HELP as INSPECT_HELP
 from seewhy.cli.inspect import inspect
 from seewhy.cli.query import HELP as QUERY_HELP
@@ -48,6 +52,8 @@ app.command(help=COMPARE_HELP)(compare)
 app.command(help=TRAIN_HELP)(train)
 app.add_typer(evaluate, name="evaluate")
 app.command(help=QUERY_HELP)(query)
+app.command(help=EXPORT_HELP)(export)
+app.command(help=GRAFT_HELP)(graft)
 app.command(help=DEMO_HELP)(demo)
 
 

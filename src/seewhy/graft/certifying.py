@@ -20,7 +20,6 @@ from seewhy.graft.head import OnnxHead
 from seewhy.graft.opening import Opened, import_onnx
 from seewhy.graft.running import Observed, Runner, observe
 from seewhy.graft.writing import Plan, write
-from seewhy.wording import complaint
 
 if TYPE_CHECKING:
     import onnx
@@ -47,7 +46,9 @@ class Certificate:
     difference: float
 
 
-def certify(grafted: Opened, plan: Plan, names: Mapping[str, str], before: Sequence[Observed]) -> Certificate:  # fmt: skip
+def certify(
+    grafted: Opened, plan: Plan, names: Mapping[str, str], before: Sequence[Observed]
+) -> Certificate:
     """Run the grafted model and its head.
 
     Args:
@@ -63,7 +64,7 @@ def certify(grafted: Opened, plan: Plan, names: Mapping[str, str], before: Seque
     head = plan.head
     outputs = [value.name for value in head.graph.model.graph.output]
     after = observe(Graph(grafted), [*outputs, *names.values()])
-    alone = observe(head.graph, outputs)  # a tensor that is looked at may change how others are made
+    alone = observe(head.graph, outputs)  # to look at a tensor may change how others are made
     difference, is_identical = _unchanged(outputs, alone, after)
     if difference > head.tolerance:
         raise GraftError(
@@ -72,9 +73,7 @@ def certify(grafted: Opened, plan: Plan, names: Mapping[str, str], before: Seque
             got=f"a difference of {difference:.0e}",
             fix="report this model: the runtime computes it differently beside the maps",
         )
-    deviation = max(
-        _wired(head, names, before, after), _head_alone(grafted.name, head, before)
-    )
+    deviation = max(_wired(head, names, before, after), _head_alone(grafted.name, head, before))
     _require(grafted.name, deviation, head.tolerance)
     return Certificate(deviation, head.tolerance, is_identical, difference)
 

@@ -58,7 +58,7 @@ class OnnxHead:
 
     @property
     def layout(self) -> str:
-        """"channels first" or "channels last"."""
+        """Either "channels first" or "channels last"."""
         return "channels first" if self.channel == 1 else "channels last"
 
     @property

@@ -125,7 +125,7 @@ def check(model: onnx.ModelProto, name: str) -> None:
         ) from problem
 
 
-def _parsed(onnx: Any, path: Path) -> onnx.ModelProto:
+def _parsed(onnx: Any, path: Path) -> Any:
     try:
         content = path.read_bytes()
     except OSError as problem:
@@ -164,14 +164,14 @@ def _require_sound(onnx: Any, opened: Opened) -> None:
 
 def opset(model: onnx.ModelProto) -> int:
     """Return the version of ONNX's own operators that the model is written in; 0 if of none."""
-    return max((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), default=0)  # fmt: skip
+    own = [each.version for each in model.opset_import if each.domain in ("", "ai.onnx")]
+    return max(own, default=0)
 
 
 def _require_near(opened: Opened) -> None:
     """Refuse weights anywhere but below the model's folder: a file is not to name others' files."""
     for tensor, place in external(opened.model):
-        posix, windows = PurePosixPath(place), PureWindowsPath(place)
-        if not place or posix.is_absolute() or windows.drive or ".." in (*posix.parts, *windows.parts):  # fmt: skip
+        if not _is_below(place):
             raise GraftError(
                 opened.name,
                 expected="weights in files beside the model",
@@ -185,6 +185,13 @@ def _require_near(opened: Opened) -> None:
                 got="no such file" if opened.folder else "a model in memory",
                 fix="keep the file beside the model, and pass the model's path",
             )
+
+
+def _is_below(place: str) -> bool:
+    """Whether a path leads down from where one stands, on any system."""
+    posix, windows = PurePosixPath(place), PureWindowsPath(place)
+    is_rooted = posix.is_absolute() or windows.drive or windows.root
+    return bool(place) and not is_rooted and ".." not in (*posix.parts, *windows.parts)
 
 
 def _no_model(name: str, got: str) -> GraftError:

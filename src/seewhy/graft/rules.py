@@ -86,7 +86,7 @@ def data_input(graph: Graph, node: onnx.NodeProto) -> str | None:
     """Return the one input that carries the data, or None where there is no such one."""
     if node.op_type == "Gather":
         row = graph.producers.get(node.input[0])
-        return (row if row is not None and row.op_type == "Reshape" else node).input[0]
+        return str((row if row is not None and row.op_type == "Reshape" else node).input[0])
     if node.op_type not in (*ARITHMETIC, "MatMul"):
         return node.input[0] if node.input else None
     varying = [name for name in node.input if not graph.is_constant(name)]

@@ -121,7 +121,8 @@ def _feed(graph: Graph, value: onnx.ValueInfoProto, batch: int, size: int) -> Ar
 def shape_of(value: onnx.ValueInfoProto, batch: int, size: int) -> list[int]:
     """Return an input's shape with what it leaves open filled in."""
     dims = [
-        dim.dim_value if dim.HasField("dim_value") else 0 for dim in value.type.tensor_type.shape.dim
+        dim.dim_value if dim.HasField("dim_value") else 0
+        for dim in value.type.tensor_type.shape.dim
     ]
     channel = channel_axis(dims)
     return [

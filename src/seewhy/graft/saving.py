@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import filecmp
-import os
 import shutil
 import uuid
 from pathlib import Path
@@ -15,25 +14,37 @@ from seewhy.graft.opening import external, serialised
 from seewhy.wording import complaint
 
 if TYPE_CHECKING:
+    import onnx
+
     from seewhy.graft.make import Grafted
 
 
 def save(grafted: Grafted, path: Path) -> Path:
-    """Write the model to `path`.
+    """Write a grafted model; see `write`."""
+    return write(grafted.model, grafted.folder, path)
 
-    In the original's folder, the two share the files of their weights. In another one, these are
-    copied; one that is there with other content is left alone.
+
+def write(model: onnx.ModelProto, source: Path | None, path: Path) -> Path:
+    """Write a model to `path`.
+
+    In the folder where its weights lie, if they lie in other files, it shares them. To another one
+    they are copied; a file that is there with other content is left alone.
+
+    Args:
+        model: what to write.
+        source: the folder where its weights lie, or None.
+        path: of the file.
 
     Raises:
         FileError: it cannot be written, or other weights of the same name are in the way.
         GraftError: it is too large for one file.
     """
-    content = serialised(grafted.model, path.name)
-    places = sorted({place for _, place in external(grafted.model)})
+    content = serialised(model, path.name)
+    places = sorted({place for _, place in external(model)})
     folder = path.absolute().parent
-    if grafted.folder is not None and not _same(grafted.folder, folder):
+    if source is not None and not _same(source, folder):
         for place in places:
-            _bring(grafted.folder / place, folder / place)
+            _bring(source / place, folder / place)
     return write_whole(path, [content])
 
 
@@ -67,6 +78,6 @@ def _copy(source: Path, target: Path) -> None:
     draft = target.with_name(f".{uuid.uuid4().hex}.part")
     try:
         shutil.copyfile(source, draft)
-        os.replace(draft, target)
+        draft.replace(target)
     finally:
         draft.unlink(missing_ok=True)

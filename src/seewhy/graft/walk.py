@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from seewhy.graft.graph import Graph
 from seewhy.graft.head import OnnxHead
 from seewhy.graft.rules import RULES, Reader, Refusal, attribute, axes, data_input
-from seewhy.graft.steps import Norm, Step, fold
+from seewhy.graft.steps import Step, fold
 
 if TYPE_CHECKING:
     import onnx

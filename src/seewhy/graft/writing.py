@@ -137,9 +137,7 @@ class _Writer:
         if self._is_channels_first:
             return self.add.node("MatMul", rows, flat)
         turned = self.add.node("Transpose", rows, perm=[0, 2, 1])
-        return self.add.node(
-            "Transpose", self.add.node("MatMul", flat, turned), perm=[0, 2, 1]
-        )
+        return self.add.node("Transpose", self.add.node("MatMul", flat, turned), perm=[0, 2, 1])
 
     def _rows(self, chosen: str) -> str:
         """Gather the classes' weights and scale them: (B, k, K), or (1, k, K) if fixed."""
