@@ -40,51 +40,35 @@ class Attached(NamedTuple):
 _register_namedtuple(Attached, serialized_type_name="seewhy.attachment.Attached")
 
 
-class AttachedModule(nn.Module):
-    """A classifier that returns its evidence maps with its logits. Made by `attach`.
+class HookedModule(nn.Module):
+    """A classifier whose features and logits are heard in the same pass.
 
     Its one submodule `model` is a copy of the structure around the very same weights, with a hook
     on the module that gives the features.
     """
 
-    def __init__(self, model: nn.Module, head: Head, classes: int | tuple[int, ...] | None) -> None:
+    def __init__(self, model: nn.Module, head: Head) -> None:
         super().__init__()
-        self.model = model
+        self.model = _sharing_copy(model)
         self.head = head
-        self.explained = classes
         self.hooked = {
             name: tap
             for name, tap in {_FEATURES: head.features, _LOGITS: head.logits}.items()
             if isinstance(tap.site.owner, str) and (name == _FEATURES or tap.site.owner)
         }
         for name, tap in self.hooked.items():
-            _listen(model.get_submodule(str(tap.site.owner)), name, tap)
+            _listen(self.model.get_submodule(str(tap.site.owner)), name, tap)
 
-    def forward(self, images: Any = None, *args: Any, **kwargs: Any) -> Attached:
-        """Run the classifier on its own arguments; see `Attached` for what comes back."""
-        args = args if images is None else (images, *args)
+    def seen(self, args: Any, kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Run the classifier: its logits and its features, both as it lays them out."""
         output, features, logits = self._run(args, kwargs)
-        features = self.head.layout.read(features)
         if logits is None:
             logits = follow(output, self.head.logits.site.path)
-        if logits.ndim != 2:
-            logits = logits.reshape(features.shape[0], -1)
-        classes = self._classes(logits)
-        with evidence.without_autocast(features.device.type):
-            rows, bias = self.head.rows(self.model, features, classes)
-            maps = evidence.evidence_maps(rows, features.to(rows.dtype))
-        return Attached(logits, classes, maps, bias.expand(classes.shape))
+        return logits, features
 
     def extra_repr(self) -> str:
         """The head, for the module's printed form."""
         return f"head={self.head.describe()}"
-
-    def _classes(self, logits: Tensor) -> Tensor:
-        if isinstance(self.explained, int):
-            return logits.topk(self.explained).indices
-        count = logits.shape[1]
-        ids = range(count) if self.explained is None else self.explained
-        return torch.tensor(tuple(ids), device=logits.device).expand(logits.shape[0], -1)
 
     def _run(self, args: Any, kwargs: Any) -> tuple[Any, Tensor, Tensor | None]:
         """The model's output; the features; and the logits, where they are not in the output."""
@@ -128,6 +112,42 @@ class AttachedModule(nn.Module):
         for name, owner in owners.items():
             setattr(owner, name, None)
         return output
+
+
+class AttachedModule(HookedModule):
+    """A classifier that returns its evidence maps with its logits. Made by `attach`."""
+
+    def __init__(self, model: nn.Module, head: Head, classes: int | tuple[int, ...] | None) -> None:
+        super().__init__(model, head)
+        self.explained = classes
+
+    def forward(self, images: Any = None, *args: Any, **kwargs: Any) -> Attached:
+        """Run the classifier on its own arguments; see `Attached` for what comes back."""
+        args = args if images is None else (images, *args)
+        logits, features = self.seen(args, kwargs)
+        features = self.head.layout.read(features)
+        if logits.ndim != 2:
+            logits = logits.reshape(features.shape[0], -1)
+        classes = self._classes(logits)
+        with evidence.without_autocast(features.device.type):
+            rows, bias = self.head.rows(self.model, features, classes)
+            maps = evidence.evidence_maps(rows, features.to(rows.dtype))
+        return Attached(logits, classes, maps, bias.expand(classes.shape))
+
+    def _classes(self, logits: Tensor) -> Tensor:
+        if isinstance(self.explained, int):
+            return logits.topk(self.explained).indices
+        count = logits.shape[1]
+        ids = range(count) if self.explained is None else self.explained
+        return torch.tensor(tuple(ids), device=logits.device).expand(logits.shape[0], -1)
+
+
+class TwoOutputs(HookedModule):
+    """A classifier that returns its logits and its features, to be compiled or exported."""
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both as the network lays them out: see `Head.layout`."""
+        return self.seen((images,), {})
 
 
 def _another_way(model: nn.Module) -> ModelError:
@@ -188,7 +208,7 @@ def attach(
     head.require_steps()
     names = None if class_names is None else tuple(class_names)
     wanted = parse_classes(classes, names, head.num_classes)
-    attached = AttachedModule(_sharing_copy(network), head, wanted)
+    attached = AttachedModule(network, head, wanted)
     return attached.eval()
 
 

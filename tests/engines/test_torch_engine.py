@@ -11,7 +11,7 @@ from tests.nets import Net
 from torch import Tensor
 
 import seewhy
-from seewhy.engines import ENGINES, TOLERANCES, Engine, make_engine
+from seewhy.engines import AUTO, ENGINES, TOLERANCES, Engine, make_engine
 from seewhy.errors import InputError
 
 
@@ -121,7 +121,8 @@ def test_a_dict_of_outputs() -> None:
     [
         (
             {"name": "tensorrt"},
-            f"engine: expected one of {', '.join(ENGINES)}, got 'tensorrt'; choose one of these",
+            f"engine: expected one of {', '.join((*ENGINES, AUTO))}, got 'tensorrt'; "
+            "choose one of these",
         ),
         (
             {"precision": "bf16"},

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from seewhy.engines.choose import Choice, Trial, choose
 from seewhy.engines.engine import PRECISIONS, TOLERANCES, Engine, Order, Precision
 from seewhy.errors import InputError
 from seewhy.heads import Head, unwrap
@@ -23,13 +24,19 @@ if TYPE_CHECKING:
     from seewhy.models import Classifier
 
 __all__ = [
+    "AUTO",
     "ENGINES",
     "PRECISIONS",
     "TOLERANCES",
+    "Choice",
     "Engine",
     "Order",
     "Precision",
+    "Trial",
+    "choose",
     "make_engine",
+    "make_order",
+    "require_known",
 ]
 
 
@@ -45,7 +52,11 @@ def _maker(module: str, name: str) -> Callable[[Order], Engine]:
 
 ENGINES: Mapping[str, Callable[[Order], Engine]] = {
     "torch": _maker("torch_eager", "TorchEngine"),
+    "compile": _maker("compiled", "Compiled"),
+    "onnx": _maker("onnx_runtime", "OnnxRuntime"),
+    "openvino": _maker("openvino", "OpenVino"),
 }
+AUTO = "auto"
 
 
 def make_engine(
@@ -63,26 +74,37 @@ def make_engine(
     Args:
         model: what `load_model` gives, or an `nn.Module`.
         head: its head, see `find_head`.
-        name: one of `ENGINES`.
+        name: one of `ENGINES`, or "auto" for the fastest on the example whose maps add up.
         precision: what the network computes with; never chosen silently.
         threads: how many threads; by default as many as PyTorch uses.
         batch: how many pictures will mostly come together; by default as in the example.
         example: prepared pictures like those to come (B, channel, *size). Engines other than
-            "torch" take this size only, and "int8" is calibrated on them.
+            "torch" take this size only, and "int8" is calibrated on them: take a hundred.
 
     Raises:
         InputError: there is no such engine, or it has no such precision; or an example is needed.
         ModelError: the network cannot be taken there.
         MissingExtraError: the engine's library is not installed.
     """
-    if name not in ENGINES:
+    require_known(name)
+    order = make_order(model, head, precision, threads, batch, example)
+    return choose(order, ENGINES).engine if name == AUTO else ENGINES[name](order)
+
+
+def require_known(name: str) -> None:
+    """See that there is an engine of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    names = (*ENGINES, AUTO)
+    if name not in names:
         raise InputError(
             "engine",
-            expected=f"one of {', '.join(ENGINES)}",
+            expected=f"one of {', '.join(names)}",
             got=repr(name),
-            fix=near_or(name, ENGINES, "choose one of these"),
+            fix=near_or(name, names, "choose one of these"),
         )
-    return ENGINES[name](make_order(model, head, precision, threads, batch, example))
 
 
 def make_order(
@@ -109,13 +131,20 @@ def make_order(
         if count is not None and count < 1:
             raise InputError(what, expected="1 or more", got=str(count), fix="leave it out")
     if example is None:
-        example = _example(model, batch)
+        example = _example(model, precision, batch)
     network = model if isinstance(model, nn.Module) else model.module
     threads = threads or torch.get_num_threads()
     return Order(unwrap(network), head, precision, threads, batch or len(example), example)
 
 
-def _example(model: nn.Module | Classifier, batch: int | None) -> Tensor:
+def _example(model: nn.Module | Classifier, precision: Precision, batch: int | None) -> Tensor:
+    if precision == "int8":
+        raise InputError(
+            "example",
+            expected="prepared pictures to calibrate int8 on",
+            got="none",
+            fix="pass example=, about a hundred pictures like those to come",
+        )
     if isinstance(model, nn.Module):
         raise InputError(
             "example",

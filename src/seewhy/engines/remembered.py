@@ -6,13 +6,12 @@ import weakref
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from seewhy.engines import make_engine
 from seewhy.engines.engine import Engine, require_tensor
+from seewhy.engines.weights import Stamp, stamp
 from seewhy.heads import Head
-
-Stamp = tuple[tuple[int, int], ...]
 
 _Key = tuple[str, int, tuple[int, ...]]  # the name, the threads, the size of the pictures
 _Remembered = dict[_Key, tuple[Engine, Head, Stamp]]
@@ -34,13 +33,3 @@ def engine_named(name: str, model: nn.Module, head: Head, images: Any) -> Engine
         made = make_engine(model, head, name, example=batch)
         _CACHE.setdefault(model, {})[key] = made, head, now
     return made
-
-
-def stamp(model: nn.Module) -> Stamp:
-    """What changes when weights are replaced, or changed in place other than through `.data`."""
-    weights = (*model.parameters(), *model.buffers())
-    return tuple((id(each), _version(each)) for each in weights)
-
-
-def _version(tensor: Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version  # noqa: SLF001  (the only one there is)

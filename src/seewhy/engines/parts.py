@@ -1,0 +1,38 @@
+"""A batch in parts, one a thread: what is small stays in the cache, and nobody waits for another.
+
+Splitting a convolution among threads makes them meet after each layer, and a whole batch's
+activations do not fit into the cache; small parts of the batch, each on a thread of its own, have
+neither problem.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from seewhy.engines.engine import Order
+from seewhy.heads import Head, Seen
+
+SIZE = 4  # pictures in a part
+
+
+def lanes(order: Order) -> int:
+    """How many parts run at once, each with its share of the threads."""
+    return max(1, min(order.threads, math.ceil(order.batch / SIZE)))
+
+
+def split(batch: Tensor) -> list[Tensor]:
+    """A batch as parts of `SIZE`, in float32, in memory that other libraries can read."""
+    images = batch.detach().to("cpu", torch.float32).contiguous()
+    return list(images.split(SIZE))
+
+
+def joined(parts: Sequence[tuple[Tensor, Tensor]], head: Head) -> Seen:
+    """What was seen of a batch from the logits and features of its parts. It is a copy of them."""
+    axis = head.layout.axes.index("batch")
+    logits = torch.cat([logits.flatten(1) for logits, _ in parts])
+    features = torch.cat([features for _, features in parts], axis)
+    return Seen(logits.float(), head.layout.read(features.float()))

@@ -1,0 +1,100 @@
+"""The exported network in 8-bit integers, by ONNX Runtime's own static quantisation.
+
+Weights and activations become integers, each layer's range of activations being that of the
+pictures shown (Jacob et al., CVPR 2018). What follows the features stays in float32: logits and
+maps are made from the same features, so the certificate says of the maps what it always says. What
+it cannot say is how far this network has moved from the one it was made of; `facts` tell.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seewhy.engines import parts
+from seewhy.engines.engine import Order
+from seewhy.engines.exported import INPUT, OUTPUTS, Exported, run_in_onnxruntime
+from seewhy.errors import ModelError
+from seewhy.models.parts import import_extra
+from seewhy.wording import complaint
+
+
+def quantised(made: Exported, order: Order) -> Exported:
+    """A network in 8-bit integers, calibrated on the example pictures.
+
+    Raises:
+        ModelError: it cannot be quantised.
+    """
+    pieces = parts.split(order.example)
+    try:
+        model = _quantised(made.serialised(), pieces)
+    except Exception as problem:  # the tool raises whatever it likes
+        raise ModelError(
+            "precision int8",
+            expected="a network that onnxruntime.quantization takes",
+            got=complaint(problem),
+            fix='use the precision "float32"',
+        ) from problem
+    whole = Exported(model, made.size)
+    return Exported(model, made.size, {"calibrated": _account(made, whole, pieces, order.threads)})
+
+
+def _quantised(model: bytes, pieces: list[Tensor]) -> Any:
+    import onnx
+
+    tool = import_extra("onnxruntime.quantization", "onnx")
+    preparing = import_extra("onnxruntime.quantization.shape_inference", "onnx")
+    with tempfile.TemporaryDirectory(prefix="seewhy-") as folder:
+        whole, prepared, result = (Path(folder, f"{n}.onnx") for n in ("whole", "ready", "int8"))
+        whole.write_bytes(model)
+        preparing.quant_pre_process(whole, prepared, skip_symbolic_shape=True)
+        tool.quantize_static(
+            onnx.load(prepared),
+            result,
+            _Pictures(pieces),
+            quant_format=tool.QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=tool.QuantType.QInt8,
+            activation_type=tool.QuantType.QUInt8,
+            nodes_to_exclude=_after_features(onnx.load(prepared).graph),
+        )
+        return onnx.load(result)
+
+
+class _Pictures:
+    """Calibration pictures, as the tool asks for them: part by part, then None."""
+
+    def __init__(self, pieces: list[Tensor]) -> None:
+        self._rest: Iterator[Tensor] = iter(pieces)
+
+    def get_next(self) -> dict[str, np.ndarray[Any, Any]] | None:
+        piece = next(self._rest, None)
+        return None if piece is None else {INPUT: piece.numpy()}
+
+
+def _after_features(graph: Any) -> list[str]:
+    """The names of the nodes that read the features, or what is made of them."""
+    reached = {OUTPUTS[1]}
+    for node in reversed(graph.node):  # the output may be another name for what the head reads
+        if node.op_type == "Identity" and node.output[0] in reached:
+            reached.add(node.input[0])
+    names = []
+    for node in graph.node:  # in topological order
+        if reached.intersection(node.input):
+            reached.update(node.output)
+            names.append(node.name)
+    return names
+
+
+def _account(made: Exported, quantised: Exported, pieces: list[Tensor], threads: int) -> str:
+    """How often the integers decide as float32 does, on the calibration pictures."""
+    runs = [run_in_onnxruntime(each.serialised(), threads=threads) for each in (made, quantised)]
+    before, after = (torch.cat([run(piece)[0].flatten(1) for piece in pieces]) for run in runs)
+    same = int((before.argmax(1) == after.argmax(1)).sum())
+    return f"on {len(before)} pictures, of which {same} keep their top-1"
