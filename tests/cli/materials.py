@@ -81,6 +81,16 @@ def deep():
         body += [nn.Conv2d(inputs, channels, 3, stride=2, padding=1), nn.ReLU()]
     return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 3))
 
+def rhythm():
+    torch.manual_seed(0)
+    body = [nn.Conv1d(2, 4, 5, stride=4), nn.ReLU(), nn.AdaptiveAvgPool1d(1), nn.Flatten()]
+    return nn.Sequential(*body, nn.Linear(4, 3))
+
+def scan():
+    torch.manual_seed(0)
+    body = [nn.Conv3d(1, 4, 4, stride=4), nn.ReLU(), nn.AdaptiveAvgPool3d(1), nn.Flatten()]
+    return nn.Sequential(*body, nn.Linear(4, 3))
+
 def mlp():
     return nn.Sequential(make()[:-1], nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3))
 """

@@ -12,12 +12,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from seewhy import images
+from seewhy.cli import arrays
 from seewhy.cli.rereading import LostPicture, Version, read_again, version_of
-from seewhy.errors import ImageError
+from seewhy.errors import DataError, ImageError
 from seewhy.explainer import explain
 from seewhy.explanation import Explanation
 from seewhy.finer.views import Views
@@ -52,6 +55,7 @@ class Question:
         finer: how fine the maps are to be, and over what they are averaged.
         refine: whether refined maps are made, too: then these are averaged, and the evidence is
             that of the plain pass.
+        takes_arrays: whether sequences or volumes are asked about, and not pictures.
     """
 
     model: Classifier
@@ -63,6 +67,17 @@ class Question:
     search: Search | None = None
     finer: Wish = field(default_factory=Wish)
     refine: bool = False
+    takes_arrays: bool = False
+
+    def prepared(self, path: Path) -> tuple[NDArray[np.float32], Geometry | None]:
+        """What lies at a path as the network's input; and the way back, if it is a picture.
+
+        Raises:
+            ImageError, DataError: it cannot be read.
+        """
+        if self.takes_arrays:
+            return arrays.read(path), None
+        return self.model.preprocess(images.read(path))
 
     @property
     def against_name(self) -> str | None:
@@ -84,7 +99,7 @@ class Answer:
     Attributes:
         path: where the picture lies.
         name: what people are told it is called.
-        geometry: how it became the network's input; None after an error.
+        geometry: how it became the network's input; None after an error, or if it is no picture.
         classes: the evidence for each class asked for.
         predicted: the most probable class of all.
         against: the class it is measured against, if any.
@@ -159,7 +174,7 @@ class _Loaded:
     path: Path
     name: str
     tensor: torch.Tensor
-    geometry: Geometry
+    geometry: Geometry | None
     version: Version | None
 
 
@@ -170,8 +185,8 @@ def answer(question: Question, paths: Sequence[Path]) -> Iterator[list[Answer]]:
     def load(path: Path) -> _Loaded | Answer:
         version = version_of(path)
         try:
-            array, geometry = question.model.preprocess(images.read(path))
-        except ImageError as problem:
+            array, geometry = question.prepared(path)
+        except (ImageError, DataError) as problem:
             return Answer(path, names[path], error=str(problem))
         return _Loaded(path, names[path], torch.from_numpy(array), geometry, version)
 
@@ -263,8 +278,8 @@ def _asked(question: Question, pictures: Sequence[Tensor]) -> tuple[Explanation,
     return result, [result.class_evidence(index) for index in range(len(result))]
 
 
-def _located(entries: Entries, geometry: Geometry, search: Search | None) -> Entries:
-    if search is None:
+def _located(entries: Entries, geometry: Geometry | None, search: Search | None) -> Entries:
+    if search is None or geometry is None:
         return entries
     maps = (each.map if each.refined is None else each.refined for each in entries)
     found = (search.regions(map_, geometry) for map_ in maps)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from seewhy.cli import arrays, options
 from seewhy.cli import boxes as box_options
-from seewhy.cli import options
 from seewhy.cli import refined as refined_options
 from seewhy.errors import InputError
 
@@ -43,6 +43,7 @@ seewhy explain photos/ --json > answers.json
 seewhy explain photos/ --boxes --out maps --coco boxes.json
 seewhy explain cat.jpg --out maps --resolution 2     finer maps
 seewhy explain cat.jpg --out maps --refine --boxes   where the object is
+seewhy explain ecg.npy --out maps --model nets.py:rhythm
 
 Each line says how the logit comes about: the evidence lies in the picture,
 the bias does not, and both add up to the logit but for rounding.
@@ -54,7 +55,8 @@ Exit code 1 if a picture failed, or if its maps do not add up.
 def explain(
     *,
     pictures: Annotated[
-        list[str], typer.Argument(metavar="PICTURE|FOLDER|GLOB", help="What to explain.")
+        list[str],
+        typer.Argument(metavar="PICTURE|FOLDER|GLOB", help="What to explain; also .npy, .npz."),
     ],
     model: options.ModelOptions,
     output: options.Output = None,
@@ -105,8 +107,21 @@ def explain(
     from seewhy.cli.run import Wish, run
     from seewhy.finer.wish import wish as finer
 
+    is_array = arrays.are_named(pictures)
+    if is_array:
+        arrays.refuse(
+            html=html,
+            boxes=boxes or box_threshold or all_boxes,
+            coco=coco,
+            voc=voc,
+            refine=refine,
+            resolution=resolution != 1,
+            flip=flip,
+            scales=scales,
+            size=model.size,
+        )
     views = finer(resolution, how, flip, options.scales(scales) if scales else None)
-    paths = images.find_pictures(pictures)
+    paths = arrays.found(pictures) if is_array else images.find_pictures(pictures)
     folder = out or (DEFAULT_FOLDER if html else None)
     drawn = Output(files.writable_folder(folder), style, labels(paths), scale) if folder else None
     search = box_options.search(
@@ -123,19 +138,20 @@ def explain(
         )
     export = box_options.Export(coco, voc, labels(paths))
     export.check()
-    network = model.load()
+    network = model.load(shape=arrays.read(paths[0]).shape if is_array else None)
     usual = "top5" if folder else "predicted"
     question = ask(
         network,
         usual if classes is None else classes,
         against,
-        batch_size,
-        draws=bool(folder),
+        1 if is_array else batch_size,  # they may be of several lengths
+        draws=bool(folder) and not is_array,
         output=output,
         task=task,
         search=search,
         views=views,
         refine=refine,
+        takes_arrays=is_array,
     )
     wish = Wish(
         output=drawn,
@@ -162,6 +178,7 @@ def ask(
     search: Search | None = None,
     views: FinerWish | None = None,
     refine: bool = False,
+    takes_arrays: bool = False,
 ) -> Question:
     """Put the question together, so that a bad one fails before the first picture is read.
 
@@ -191,6 +208,7 @@ def ask(
         search=search,
         finer=views or FinerWish(),
         refine=refine,
+        takes_arrays=takes_arrays,
     )
 
 

@@ -137,8 +137,12 @@ class ModelOptions:
     interpolation: Interpolation = None
     device: Device = None
 
-    def load(self, usual: str = DEFAULT_MODEL) -> Classifier:
+    def load(self, usual: str = DEFAULT_MODEL, shape: Sequence[int] | None = None) -> Classifier:
         """Load the model, or the `usual` one if the user names none.
+
+        Args:
+            usual: a spec.
+            shape: of its input, where that is no picture.
 
         Raises:
             InputError: what was typed is no size, or no numbers; and see `load_model`.
@@ -157,6 +161,7 @@ class ModelOptions:
             mode=self.mode,
             interpolation=self.interpolation,
             device=self.device or best_device(),
+            shape=shape,
         )
 
 

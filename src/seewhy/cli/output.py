@@ -14,7 +14,7 @@ from typing import Literal
 from PIL.Image import Image
 
 from seewhy import files, render
-from seewhy.cli import refined
+from seewhy.cli import arrays, refined
 from seewhy.cli.answers import Answer, Pictures, threads
 from seewhy.cli.rereading import LostPicture
 from seewhy.report import write_report
@@ -62,7 +62,7 @@ class Output:
             LostPicture: one cannot be read again.
             FileError: a sheet cannot be written.
         """
-        shown = [each for each in answers if not each.error]
+        shown = [each for each in answers if each.geometry]  # pictures
         starts = range(0, len(shown), ROWS)
         names = [f"{SHEET}-{page}" for page, _ in enumerate(starts, 1)]
         limit = self._limit(shown)
@@ -103,8 +103,11 @@ class Output:
             return answer.without(lost)
 
     def _overlays(self, answer: Answer, limit: float | None) -> Iterator[Path]:
-        picture = render.fitted(answer.picture(), LARGEST)
         limit = _limit([answer]) if limit is None else limit
+        if answer.geometry is None:
+            yield from self._drawings(answer, limit)
+            return
+        picture = render.fitted(answer.picture(), LARGEST)
         suffix = ".jpg" if answer.path.suffix.lower() in (".jpg", ".jpeg") else ".png"
         for entry in answer.classes:
             name = f"{self.labels[answer.path]}.{_class_part(entry)}"
@@ -113,6 +116,19 @@ class Output:
             if entry.refined is not None:
                 path = self.folder / f"{name}.refined{suffix}"
                 yield files.write_whole(path, [_encoded(refined.plate(picture, entry), suffix)])
+
+    def _drawings(self, answer: Answer, limit: float) -> Iterator[Path]:
+        """Of what is no picture."""
+        drawn = arrays.drawings(
+            arrays.read(answer.path),
+            answer.classes,
+            style=self.style,
+            limit=limit,
+            against=answer.against,
+        )
+        for entry, image in zip(answer.classes, drawn, strict=True):
+            name = f"{self.labels[answer.path]}.{_class_part(entry)}.png"
+            yield files.write_whole(self.folder / name, [_encoded(image, ".png")])
 
 
 def _limit(answers: Sequence[Answer]) -> float:

@@ -45,6 +45,7 @@ def load_model(
     device: str | torch.device = "cpu",
     pretrained: bool = True,
     num_classes: int | None = None,
+    shape: Sequence[int] | None = None,
 ) -> Classifier:
     """Load a classifier, and run it once to see that it takes the pictures it will be given.
 
@@ -68,6 +69,7 @@ def load_model(
         pretrained: False for random weights.
         num_classes: number of logits; by default the network's own, or the number of `class_names`
             if the weights are not the pretrained ones.
+        shape: of the input, (C, T) or (C, D, H, W), of a network for sequences or volumes.
 
     Raises:
         InputError: an option makes no sense, alone or for this model.
@@ -90,7 +92,8 @@ def load_model(
         fit(parts.module, parts.rename(read_weights(weights)), path=weights, model=name)
     changes = {"mean": mean, "std": std, "crop": crop, "interpolation": interpolation, "mode": mode}
     preprocess = _override(parts.preprocess, size, changes)
-    bare = Classifier(name, _settle(parts.module, target), preprocess, task=parts.task)
+    given = None if shape is None else tuple(shape)
+    bare = Classifier(name, _settle(parts.module, target), preprocess, task=parts.task, shape=given)
     return _named(bare, _try(bare), num_classes=wanted, names=names, own=parts.class_names)
 
 
@@ -153,12 +156,13 @@ def _try(classifier: Classifier) -> int | None:
         with torch.inference_mode():
             return count_logits(classifier(example))
     except Exception as problem:  # whatever the user's network raises
-        channels, height, width = example.shape[1:]
+        what = "pictures" if classifier.shape is None else "arrays"
+        sides = "the size and mean (one value a channel)" if what == "pictures" else "arrays"
         raise ModelError(
             f"model {classifier.name}",
-            expected=f"a network that takes pictures of {channels} x {height} x {width}",
+            expected=f"a network that takes {what} of {' x '.join(map(str, example.shape[1:]))}",
             got=complaint(problem),
-            fix="pass the size and mean (one value a channel) that it was made for",
+            fix=f"pass {sides} that it was made for",
         ) from problem
 
 

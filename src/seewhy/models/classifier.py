@@ -27,6 +27,7 @@ class Classifier:
         class_names: the name of each logit, or None if they are not known.
         num_classes: number of logits, or None if the network did not show it.
         task: what the logits mean, where the model's source says so: see `explain`.
+        shape: of its input, (C, *S), where it takes sequences or volumes in place of pictures.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Classifier:
     class_names: tuple[str, ...] | None = None
     num_classes: int | None = None
     task: Task | None = None
+    shape: tuple[int, ...] | None = None
 
     def __call__(self, batch: Tensor) -> object:
         """Return what the network returns for prepared pictures (batch, channel, height, width)."""
@@ -48,8 +50,8 @@ class Classifier:
     def example(self, batch: int = 2) -> Tensor:
         """Return noise in the shape (batch, channel, height, width), the same at every call."""
         width, height = self.preprocess.size
-        shape = (batch, len(self.preprocess.mean), height, width)
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        shape = self.shape or (len(self.preprocess.mean), height, width)
+        noise = torch.randn((batch, *shape), generator=torch.Generator().manual_seed(0))
         return noise.to(self._parameter)
 
     def class_name(self, index: int) -> str:
