@@ -156,7 +156,7 @@ def test_a_part_resized_is_part_of_the_whole_resized(
 @given(st.integers(1, 1000), st.integers(0, 1000))
 def test_crop_share_meets_the_pixel(kept: int, more: int) -> None:
     preprocess = Preprocess((kept, kept), crop_share(kept, kept + more))
-    assert preprocess._before_crop == (kept + more, kept + more)
+    assert preprocess.resized == (kept + more, kept + more)
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [

@@ -87,13 +87,14 @@ class Preprocess:
     def frame(self, image: Image) -> tuple[Image, Geometry]:
         """Bring an upright picture to `size`, still in 8 bits: all but the normalising."""
         coloured = image.convert("L" if len(self.mean) == 1 else "RGB")
-        resized = _RESIZED_SIZE[self.mode](image.size, self._before_crop)
+        resized = _RESIZED_SIZE[self.mode](image.size, self.resized)
         geometry = Geometry.identity(image.size).resize(resized)
         box = _centre_box(resized, self.size)
         return self._resize(coloured, geometry, box), geometry.crop(box)
 
     @property
-    def _before_crop(self) -> Size:
+    def resized(self) -> Size:
+        """The (width, height) that pictures are brought to before the crop, as `mode` says."""
         return math.floor(self.size[0] / self.crop), math.floor(self.size[1] / self.crop)
 
     def _resize(self, image: Image, geometry: Geometry, box: tuple[int, int, int, int]) -> Image:

@@ -15,6 +15,8 @@ from typing import Annotated
 import typer
 
 from seewhy._version import __version__
+from seewhy.cli.audit import HELP as AUDIT_HELP
+from seewhy.cli.audit import audit
 from seewhy.cli.compare import HELP as COMPARE_HELP
 from seewhy.cli.compare import compare
 from seewhy.cli.demo import HELP as DEMO_HELP
@@ -49,6 +51,7 @@ app.command(help=EXPLAIN_HELP)(explain)
 app.command(help=INSPECT_HELP)(inspect)
 app.command(help=FIGURE_HELP)(figure)
 app.command(help=COMPARE_HELP)(compare)
+app.command(help=AUDIT_HELP)(audit)
 app.command(help=TRAIN_HELP)(train)
 app.add_typer(evaluate, name="evaluate")
 app.command(help=QUERY_HELP)(query)

@@ -40,6 +40,11 @@ class Watcher:
         if self._bar is not None and self._task is not None:
             self._bar.advance(self._task, count)
 
+    def complain(self, line: str) -> None:
+        """Show a line on stderr above the bar; where nobody watches there is none."""
+        if self._bar is not None:
+            self._bar.console.out(line, highlight=False)
+
     def print(self, lines: Iterable[str]) -> None:
         """Print lines on stdout, at once."""
         for line in lines:

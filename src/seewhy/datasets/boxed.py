@@ -166,10 +166,15 @@ def _item(name: str, row: int, label: Any, boxes: Any, names: Sequence[str] | No
     if not is_number or (names and label >= len(names)):
         expected = f"a label from 0 to {len(names) - 1}" if names else "a class number"
         raise DataError(name, expected=expected, got=f"{label!r}", fix="correct the row")
-    return Item(row, int(label), _boxes(name, boxes))
+    return Item(row, int(label), checked_boxes(name, boxes))
 
 
-def _boxes(name: str, boxes: Any) -> Boxes:
+def checked_boxes(name: str, boxes: Any) -> Boxes:
+    """The boxes x0, y0, x1, y1 of a row, (m, 4).
+
+    Raises:
+        DataError: there are none, or they are none.
+    """
     try:
         corners = np.asarray([] if boxes is None else boxes, dtype=np.float64).reshape(-1, 4)
     except (TypeError, ValueError):
@@ -211,14 +216,14 @@ class _Files:
 
 
 def _from_coco(path: Path, folder: Path) -> Boxed:
-    document = _document(path)
+    document = read_document(path)
     try:
         categories = sorted(document["categories"], key=lambda each: int(each["id"]))
         number_of = {each["id"]: number for number, each in enumerate(categories)}
         row_of = {each["id"]: row for row, each in enumerate(document["images"])}
         files = _Files(folder, [str(each["file_name"]) for each in document["images"]])
         names = tuple(str(each["name"]) for each in categories)
-        grouped = _grouped(document["annotations"])
+        grouped = grouped_boxes(document["annotations"])
     except (KeyError, TypeError, ValueError, AttributeError) as problem:
         raise DataError(
             f"data {path}",
@@ -252,7 +257,12 @@ def _without(name: str) -> str:
     return str(DataError(name, expected="boxes that can be used", got="none", fix=fix))
 
 
-def _document(path: Path) -> Any:
+def read_document(path: Path) -> Any:
+    """Read a file of JSON.
+
+    Raises:
+        DataError: it is none.
+    """
     try:
         return json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as problem:
@@ -260,7 +270,7 @@ def _document(path: Path) -> Any:
         raise DataError(f"data {path}", expected="JSON", got=got, fix=fix) from problem
 
 
-def _grouped(annotations: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, Any], list[Any]]:
+def grouped_boxes(annotations: Sequence[Mapping[str, Any]]) -> dict[tuple[Any, Any], list[Any]]:
     """The boxes of each picture and category; COCO's x, y, width, height become corners."""
     grouped: dict[tuple[Any, Any], list[Any]] = {}
     for each in annotations:

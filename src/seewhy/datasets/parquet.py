@@ -44,7 +44,7 @@ def read_parquet(
         MissingExtraError: pyarrow is not installed.
     """
     tables = {part: Table([open_file(path) for path in paths]) for part, paths in files.items()}
-    names = _class_names(tables)
+    names = class_names_of(tables)
     splits = {part: _split(part, table, names) for part, table in tables.items()}
     return Found(name, names, splits["train"], splits.get("test"), notes)
 
@@ -82,15 +82,18 @@ class _File:
 class Table:
     """The rows of several files, one after another; row groups stay in memory up to a limit."""
 
-    def __init__(self, files: Sequence[_File]) -> None:
-        self.files = files
+    def __init__(self, files: Sequence[_File], *, cache: int | None = None) -> None:
+        self.files, self.cache = files, cache
         self._ends = [*accumulate(len(file.labels) for file in files)]
         self._groups: OrderedDict[tuple[int, int], Any] = OrderedDict()
         self._lock = threading.Lock()
 
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
     def name_of(self, row: int) -> str:
         """What to call a row."""
-        file, inside = self._find(row)
+        file, inside = self.place_of(row)
         return f"{self.files[file].path.name} row {inside}"
 
     def picture(self, row: int) -> bytes:
@@ -99,7 +102,7 @@ class Table:
         Raises:
             ImageError: there is none, or it cannot be read.
         """
-        file, inside = self._find(row)
+        file, inside = self.place_of(row)
         ends = self.files[file].ends
         number = bisect_right(ends, inside)
         group = self._group(file, number)
@@ -112,11 +115,12 @@ class Table:
 
     def label(self, row: int) -> str:
         """How a message shows the label of a row."""
-        file, inside = self._find(row)
+        file, inside = self.place_of(row)
         value = self.files[file].labels[inside].as_py()
         return "null" if value is None else repr(value)
 
-    def _find(self, row: int) -> tuple[int, int]:
+    def place_of(self, row: int) -> tuple[int, int]:
+        """Which file a row is of, and which row it is in there."""
         file = bisect_right(self._ends, row)
         return file, row - (self._ends[file - 1] if file else 0)
 
@@ -134,7 +138,8 @@ class Table:
             return self._groups[key]
 
     def _forget(self) -> None:
-        limit = min(_CACHE, (free_memory() or _CACHE) // 4)
+        most = self.cache or _CACHE
+        limit = min(most, (free_memory() or most) // 4)
         while len(self._groups) > 1 and sum(map(_nbytes, self._groups.values())) > limit:
             self._groups.popitem(last=False)
 
@@ -150,28 +155,46 @@ def _nbytes(group: Any) -> int:
     return 0 if isinstance(group, str) else int(group.nbytes)
 
 
-def open_file(path: Path) -> _File:
+def open_file(path: Path, *, opened: Any = None, needs_labels: bool = True) -> _File:
     """Open a file and find its two columns.
+
+    Args:
+        path: where it is, or what it is called.
+        opened: the file itself, where it is not one of this machine.
+        needs_labels: whether a file without a column of labels is refused; else all are null.
 
     Raises:
         DataError: it is damaged, or has no column of pictures or of labels.
         MissingExtraError: pyarrow is not installed.
     """
-    reader = _reader(path)
+    reader = _reader(path, opened)
     schema = reader.schema_arrow
     features = _features(schema)
     picture = _choose(schema, features, _holds_pictures, PICTURES, "Image", path)
-    label = _choose(schema, features, _holds_labels, LABELS, "ClassLabel", path)
     try:
-        column = reader.read(columns=[label]).column(0)
-    except Exception as problem:  # a damaged file can raise anything
-        raise _damaged(path, problem) from problem
+        label = _choose(schema, features, _holds_labels, LABELS, "ClassLabel", path)
+    except DataError:
+        if needs_labels:
+            raise
+        label = ""
     sizes = (reader.metadata.row_group(g).num_rows for g in range(reader.num_row_groups))
-    labels = _plain(column.combine_chunks())
+    labels = _labels(reader, label, path)
     return _File(path, reader, picture, labels, _declared(features, label), [*accumulate(sizes)])
 
 
-def _reader(path: Path) -> Any:
+def _labels(reader: Any, label: str, path: Path) -> Any:
+    """The column of labels, or nulls where there is none."""
+    if not label:
+        import pyarrow as pa
+
+        return pa.nulls(reader.metadata.num_rows, pa.int64())
+    try:
+        return _plain(reader.read(columns=[label]).column(0).combine_chunks())
+    except Exception as problem:  # a damaged file can raise anything
+        raise _damaged(path, problem) from problem
+
+
+def _reader(path: Path, opened: Any = None) -> Any:
     try:
         import pyarrow.parquet as parquet
     except ImportError as problem:
@@ -182,7 +205,7 @@ def _reader(path: Path) -> Any:
             fix="pip install 'seewhy[data]'",
         ) from problem
     try:
-        return parquet.ParquetFile(path)
+        return parquet.ParquetFile(path if opened is None else opened)
     except Exception as problem:  # a damaged file can raise anything
         raise _damaged(path, problem) from problem
 
@@ -266,7 +289,7 @@ def _plain(column: Any) -> Any:
     return column.dictionary_decode() if types.is_dictionary(column.type) else column
 
 
-def _class_names(tables: Mapping[str, Table]) -> tuple[str, ...]:
+def class_names_of(tables: Mapping[str, Table]) -> tuple[str, ...]:
     """The names that the files declare; else the train part's texts; else its numbers."""
     declared = _agreed([file for table in tables.values() for file in table.files])
     files = tables["train"].files
@@ -307,7 +330,12 @@ def _numbers(labels: Any, number_of: Mapping[str, int]) -> NDArray[np.float64]:
     return numbers
 
 
-def _split(part: str, table: Table, names: tuple[str, ...]) -> Split:
+def numbers_of(table: Table, names: tuple[str, ...]) -> NDArray[np.float64]:
+    """The class number of each row, (N,); NaN where there is none."""
     number_of = {name: number for number, name in enumerate(names)}
-    numbers = np.concatenate([_numbers(file.labels, number_of) for file in table.files])
+    return np.concatenate([_numbers(file.labels, number_of) for file in table.files])
+
+
+def _split(part: str, table: Table, names: tuple[str, ...]) -> Split:
+    numbers = numbers_of(table, names)
     return labelled(part, table, numbers, len(names), shown=table.label)
