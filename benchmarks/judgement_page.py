@@ -43,6 +43,8 @@ def page(
     yield from table(everyone, rows)
     yield ""
     yield from _refused(everyone, refused)
+    yield from _missing(everyone, {**rows, **refused})
+    yield from _shorter(everyone, rows)
     yield from READING.splitlines()
     yield ""
     yield f"Measured with {_versions()}, one thread of a CPU."
@@ -124,6 +126,23 @@ def _refused(everyone: Sequence[Entry], refused: Mapping[str, str]) -> Iterator[
             else "is for transformers, and refuses"
         )
         yield f"{', '.join(names)} {verb} this network."
+        yield ""
+
+
+def _missing(everyone: Sequence[Entry], known: Mapping[str, object]) -> Iterator[str]:
+    names = [f"{entry.name} ({entry.whose})" for entry in everyone if entry.key not in known]
+    if names:
+        yield f"Not measured yet: {', '.join(names)}."
+        yield ""
+
+
+def _shorter(everyone: Sequence[Entry], rows: Mapping[str, Row]) -> Iterator[str]:
+    """That some rows wait for the full run: not all cheap methods saw the same pictures."""
+    known = [entry for entry in everyone if entry.key in rows]
+    counts = {rows[entry.key].n for entry in known if entry.price == "cheap"}
+    if len(counts) > 1:
+        fewer = ", ".join(map(str, sorted(counts)[:-1]))
+        yield f"Rows of {fewer} pictures are those of a shorter run (`--effort short`)."
         yield ""
 
 
