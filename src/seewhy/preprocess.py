@@ -87,10 +87,18 @@ class Preprocess:
     def frame(self, image: Image) -> tuple[Image, Geometry]:
         """Bring an upright picture to `size`, still in 8 bits: all but the normalising."""
         coloured = image.convert("L" if len(self.mean) == 1 else "RGB")
-        resized = _RESIZED_SIZE[self.mode](image.size, self.resized)
-        geometry = Geometry.identity(image.size).resize(resized)
-        box = _centre_box(resized, self.size)
-        return self._resize(coloured, geometry, box), geometry.crop(box)
+        resized, box = self._plan(image.size)
+        return self._resize(coloured, resized, box), resized.crop(box)
+
+    def geometry(self, size: Size) -> Geometry:
+        """How a picture of this size (width, height) lies on the input."""
+        resized, box = self._plan(size)
+        return resized.crop(box)
+
+    def _plan(self, size: Size) -> tuple[Geometry, tuple[int, int, int, int]]:
+        """The picture brought to its size before the crop, and the box that the crop keeps."""
+        resized = _RESIZED_SIZE[self.mode](size, self.resized)
+        return Geometry.identity(size).resize(resized), _centre_box(resized, self.size)
 
     @property
     def resized(self) -> Size:

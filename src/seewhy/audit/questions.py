@@ -56,7 +56,7 @@ QUESTIONS: Mapping[str, Question] = {
         _LABELS,
     ),
     "narrow": Question(
-        "the closest calls: the smallest margin of the first class over the second",
+        "the closest calls",
         f"{_TRUE}, {_SAID}, round(margin, 3) AS margin",
         "margin IS NOT NULL",
         "margin",

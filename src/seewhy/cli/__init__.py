@@ -35,6 +35,8 @@ from seewhy.cli.inspect import HELP as INSPECT_HELP
 from seewhy.cli.inspect import inspect
 from seewhy.cli.query import HELP as QUERY_HELP
 from seewhy.cli.query import query
+from seewhy.cli.report import HELP as REPORT_HELP
+from seewhy.cli.report import report
 from seewhy.cli.train import HELP as TRAIN_HELP
 from seewhy.cli.train import train
 
@@ -57,6 +59,7 @@ app.add_typer(evaluate, name="evaluate")
 app.command(help=QUERY_HELP)(query)
 app.command(help=EXPORT_HELP)(export)
 app.command(help=GRAFT_HELP)(graft)
+app.command(help=REPORT_HELP)(report)
 app.command(help=DEMO_HELP)(demo)
 
 

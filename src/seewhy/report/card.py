@@ -19,20 +19,26 @@ from seewhy.report.markup import (
 )
 from seewhy.results import ClassEvidence, PictureEvidence, decimals, rounded, unit
 
-LONGEST_SIDE = 1024  # of the embedded picture, in pixels
+LONGEST_SIDE = 1024  # of the embedded picture, in pixels, where nothing else is said
 SHOWN_SIDE = 640  # of the picture on a wide screen, in CSS pixels
 TINY_SIDE = 128  # below this, pixels are embedded without loss and shown as squares
 
 
-def card(index: int, picture: PictureEvidence) -> str:
-    """Return the markup of one picture; `index` makes its identifiers unique in the page."""
+def card(index: int, picture: PictureEvidence, longest: int = LONGEST_SIDE) -> str:
+    """Return the markup of one picture.
+
+    Args:
+        index: makes its identifiers unique in the page.
+        picture: what is shown.
+        longest: the longer side of the picture as it is embedded, in pixels, at most.
+    """
     width, height = picture.image.size
     enlarge = SHOWN_SIDE / max(width, height)
     return template("picture.html").substitute(
         index=index,
         path=escape(picture.path),
         facts=_facts(picture),
-        source=_data_uri(picture.image),
+        source=_data_uri(picture.image, longest),
         rendering="tiny" if max(width, height) < TINY_SIDE else "photo",
         width=max(1, round(width * enlarge)),
         height=max(1, round(height * enlarge)),
@@ -95,11 +101,11 @@ def _compare(picture: PictureEvidence) -> str:
     )
 
 
-def _data_uri(image: Image) -> str:
+def _data_uri(image: Image, most: int) -> str:
     """Return the picture as a data URI: JPEG, or PNG where every pixel will be seen."""
     longest = max(image.size)
-    if longest > LONGEST_SIDE:
-        width, height = (max(1, round(side * LONGEST_SIDE / longest)) for side in image.size)
+    if longest > most:
+        width, height = (max(1, round(side * most / longest)) for side in image.size)
         image = image.resize((width, height), Resampling.LANCZOS, reducing_gap=3.0)
     kind = "png" if longest < TINY_SIDE else "jpeg"
     encoded = io.BytesIO()

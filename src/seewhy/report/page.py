@@ -11,7 +11,7 @@ import numpy as np
 from seewhy import render
 from seewhy._version import __version__
 from seewhy.files import write_whole
-from seewhy.report.card import card
+from seewhy.report.card import LONGEST_SIDE, card
 from seewhy.report.markup import asset, base64_text, embed, escape, hash_source, template
 from seewhy.results import PictureEvidence
 
@@ -26,10 +26,12 @@ def write_report(
     title: str = "What the model looked at",
     model: str,
     errors: Sequence[tuple[str, str]] = (),
+    lead: str = "",
+    longest: int = LONGEST_SIDE,
 ) -> Path:
     """Write one self-contained HTML page that shows the evidence in `pictures`.
 
-    The page holds everything: pictures as JPEG (at most 1024 pixels on the longer side), raw maps
+    The page holds everything: pictures as JPEG (no longer than `longest`), raw maps
     as float32, style and script. Its Content-Security-Policy forbids all network traffic.
 
     Args:
@@ -38,6 +40,8 @@ def write_report(
         title: the page's heading.
         model: the model's name, shown below the heading.
         errors: pictures that could not be explained, each a path and its one-line error.
+        lead: markup that comes before the pictures; whoever passes it has escaped it.
+        longest: the longer side of an embedded picture, in pixels.
 
     Returns:
         The path written to.
@@ -46,7 +50,7 @@ def write_report(
         FileError: if the file cannot be written; what was there before is left as it was.
         InputError: if a picture's maps are not all of the same two-dimensional shape.
     """
-    page = _page(pictures, title=title, model=model, errors=errors)
+    page = _page(pictures, title=title, model=model, errors=errors, lead=lead, longest=longest)
     return write_whole(path, (piece.encode() for piece in page))
 
 
@@ -56,12 +60,15 @@ def _page(
     title: str,
     model: str,
     errors: Sequence[tuple[str, str]],
+    lead: str,
+    longest: int,
 ) -> Iterator[str]:
     """Yield the page piece by piece: two hundred pictures need not fit in memory twice."""
     style, script = asset("report.css"), "\n".join(map(asset, SCRIPTS))
     page = template("page.html").substitute(
         title=escape(title),
         summary=_summary(model, len(pictures), len(errors)),
+        lead=lead,
         errors=_error_list(errors),
         palettes=embed({each: _palette(each) for each in get_args(render.Style)}),
         style=style,
@@ -73,7 +80,7 @@ def _page(
     before, after = page.split("<!-- pictures -->", maxsplit=1)
     yield before
     for index, picture in enumerate(pictures):
-        yield card(index, picture)
+        yield card(index, picture, longest)
     yield after
 
 
