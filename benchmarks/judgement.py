@@ -72,7 +72,7 @@ class Effort:
 
 EFFORTS = {
     "full": Effort({"cheap": 325, "dear": 16, "dearest": 6}, judged=32, steps=10),
-    "short": Effort({"cheap": 80, "dear": 4, "dearest": 1}, judged=12, steps=10),
+    "short": Effort({"cheap": 40, "dear": 2, "dearest": 1}, judged=10, steps=10),
     "quick": Effort({"cheap": 8, "dear": 2, "dearest": 1}, judged=4, steps=4),
 }
 AT_ONCE: Mapping[Price, int] = {"cheap": 8, "dear": 4, "dearest": 1}  # pictures in memory

@@ -43,6 +43,8 @@ def page(
     yield from table(everyone, rows)
     yield ""
     yield from _refused(everyone, refused)
+    yield from _missing(everyone, {**rows, **refused})
+    yield from _shorter(everyone, rows)
     yield from READING.splitlines()
     yield ""
     yield f"Measured with {_versions()}, one thread of a CPU."
@@ -93,12 +95,19 @@ def _area(entry: Entry, rows: Mapping[str, Row], metric: str) -> str:
 def _beats(values: np.ndarray, rows: Mapping[str, Row], metric: str) -> bool:
     """Whether they are better than each of those, on the same pictures, with 95 % confidence."""
     sign = -1 if metric == "deletion" else 1
-    for key, row in rows.items():
-        if key.startswith(NOBODY):
-            other = np.array(getattr(row, metric))[: len(values)]  # all take the same first ones
-            if len(other) < len(values) or not Scores(sign * (values - other)).interval()[0] > 0:
-                return False
-    return True
+    others = [getattr(row, metric) for key, row in rows.items() if key.startswith(NOBODY)]
+    return all(_is_positive(sign * _difference(values, np.array(other))) for other in others)
+
+
+def _difference(values: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """On the pictures that both have: all take the same first ones."""
+    count = min(len(values), len(other))
+    found: np.ndarray = values[:count] - other[:count]
+    return found
+
+
+def _is_positive(differences: np.ndarray) -> bool:
+    return Scores(differences).interval()[0] > 0
 
 
 def _left(row: Row) -> str:
@@ -120,6 +129,23 @@ def _refused(everyone: Sequence[Entry], refused: Mapping[str, str]) -> Iterator[
         yield ""
 
 
+def _missing(everyone: Sequence[Entry], known: Mapping[str, object]) -> Iterator[str]:
+    names = [f"{entry.name} ({entry.whose})" for entry in everyone if entry.key not in known]
+    if names:
+        yield f"Not measured yet: {', '.join(names)}."
+        yield ""
+
+
+def _shorter(everyone: Sequence[Entry], rows: Mapping[str, Row]) -> Iterator[str]:
+    """That some rows wait for the full run: not all cheap methods saw the same pictures."""
+    known = [entry for entry in everyone if entry.key in rows]
+    counts = {rows[entry.key].n for entry in known if entry.price == "cheap"}
+    if len(counts) > 1:
+        fewer = ", ".join(map(str, sorted(counts)[:-1]))
+        yield f"Rows of {fewer} pictures are those of a shorter run (`--effort short`)."
+        yield ""
+
+
 def _versions() -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     return f"Python {platform.python_version()}, {versions}"
@@ -136,6 +162,7 @@ stopped, and takes about an hour on one core.
 EfficientNet-Lite0 at 224 x 224, maps of the true class. The pictures are those of the half of 650
 ILSVRC validation pictures that no setting was chosen on ([localisation](localisation.md)), in an
 order drawn once: every row takes the first *n*. Methods that need dozens of passes take fewer.
+Compare rows of the same *n*.
 """
 
 READING = """\
@@ -148,7 +175,8 @@ READING = """\
   Peers do not say.
 - **cost**: in bare forward passes of the same batch, in CPU time; bare pass and maps take turns,
   the median over at most nine batches (of eight pictures; of four, or of one, where a picture
-  takes hundreds of passes). Reading and preparing pictures is not in it.
+  takes hundreds of passes). Reading and preparing pictures is not in it. A refined map's 1.07
+  passes of [localisation](localisation.md) are multiply-adds; it takes more time than these.
 - **MaxBoxAcc, MaxBoxAccV2, pointing**, in per cent: do boxes around the map find the object, and is
   its strongest place in it? Compare with *centre*, which always points to the middle. In
   brackets: 95 % bootstrap intervals over the pictures. A row of a few pictures is a look, no more.

@@ -103,6 +103,7 @@ def test_what_cannot_be_used_is_refused_and_named(cache: Cache) -> None:
     page = "\n".join(judgement_page.page(EVERYONE, cache.rows, cache.refused))
     assert "`attention-rollout` is for transformers" in page
     assert "\n| cam " in page
+    assert "Not measured yet" not in page
     assert "\n| *centre* " in page
 
 
@@ -129,3 +130,19 @@ def test_everyone_has_a_name_of_his_own_and_a_baseline_knows_nothing() -> None:
         "centre",
         "edges",
     ]
+
+
+def test_a_mark_means_no_better_on_the_pictures_that_both_have(cache: Cache) -> None:
+    row = cache.rows["knows nothing: centre"]
+    curves = {"deletion": (0.3, 0.4, 0.5, 0.6), "insertion": (0.3, 0.4, 0.5, 0.6)}
+    better = {"deletion": (0.1, 0.2), "insertion": (0.3, 0.4)}
+    rows = {
+        "knows nothing: centre": dataclasses.replace(row, **curves),  # type: ignore[arg-type]
+        "seewhy: cam": dataclasses.replace(row, **better),  # type: ignore[arg-type]
+    }
+    assert "hirescam (seewhy)" in "\n".join(judgement_page.page(EVERYONE, rows, {}))
+    head, _, line, _ = judgement_page.table(EVERYONE, rows)
+    cells = dict(zip(head.split("|"), line.split("|"), strict=True))
+    found = {name.strip(): cell.strip() for name, cell in cells.items()}
+    assert found["deletion ↓"] == "0.150 (0.100 to 0.200)"
+    assert found["insertion ↑"] == "0.350 (0.300 to 0.400) ×"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,3 +78,26 @@ def test_the_figure_of_labels(
     assert run("figure", *typed, "--json") == 0
     (picture,) = json.loads(capsys.readouterr().out)["pictures"]
     assert 0 < picture["predicted"]["probability"] < 1
+
+
+def test_accuracy_is_of_classes(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from seewhy.models import Classifier, load_model
+
+    def labels(*given: Any, **options: Any) -> Classifier:
+        return replace(load_model(*given, **options), task="multi-label")
+
+    monkeypatch.setattr("seewhy.models.load_model", labels)
+    monkeypatch.setattr("seewhy.datasets.load_dataset", lambda path: [])
+    assert main(["evaluate", "nets.py:make", "--size", "32", "--data", "x"]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("seewhy: accuracy: expected a model of classes that exclude each other")
+
+
+def test_labels_are_compared(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    typed = ("--output", "kind", "--task", "multi-label", "--out", str(tmp_path / "x"))
+    assert run("compare", *typed, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["model"] == "nets.py:Several"

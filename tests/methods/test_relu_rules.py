@@ -112,6 +112,15 @@ def test_however_a_relu_is_written_captums_maps_of_separate_modules(
     assert (expected - by_gradient(net)).abs().max() > 0.01  # so that the test can fail
 
 
+@pytest.mark.parametrize("name", MAKERS)
+def test_captum_knows_no_relu6_and_returns_the_plain_gradient(name: str) -> None:
+    net = ReluNet([nn.ReLU6(), nn.ReLU6(), nn.ReLU6()]).eval()
+    plain = by_gradient(net)
+    torch.testing.assert_close(by_captum(name, net), plain)
+    ours = MAKERS[name][0](net, pictures(), CLASSES)
+    assert (ours - plain.sum(1)).abs().max() > 0.01
+
+
 def by_gradient(net: nn.Module) -> Tensor:
     return class_gradient(net, pictures(), CLASSES)
 

@@ -15,6 +15,7 @@ from seewhy.cli.text import fit
 from seewhy.errors import InputError
 
 if TYPE_CHECKING:
+    from seewhy.models import Classifier
     from seewhy.training import Evaluation
 
 HELP = """Say how often a model is right, over all and class by class.
@@ -65,6 +66,7 @@ def accuracy(
 
     found = load_dataset(data)
     classifier = options.chosen(model.load(), output)
+    _check_task(classifier)
     with watched(len(found.train if split == "train" else found.test)) as watcher:
         result = training.evaluate(
             classifier, found, split, batch_size=batch_size, on_progress=watcher.advance
@@ -77,6 +79,16 @@ def accuracy(
     else:
         print("\n".join(table(result)))
     return OK
+
+
+def _check_task(classifier: Classifier) -> None:
+    if classifier.task not in (None, "single-label"):
+        raise InputError(
+            "accuracy",
+            expected="a model of classes that exclude each other",
+            got=f"one of task {classifier.task}",
+            fix="ask seewhy evaluate faithfulness about its maps",
+        )
 
 
 def table(result: Evaluation) -> list[str]:

@@ -90,7 +90,7 @@ def compare(
     _check_task(model)
     chosen, wish = choose(methods), wish or Wish()
     source = source_of(pictures).fitted_to(model.name, model.class_names, model.num_classes)
-    eye = Eye(model, source)
+    eye = Eye(model, source, task=model.task or "single-label")
     subjects, sure = _subjects(eye, wish)
     usable, refused = _usable(eye, chosen, subjects[0])
     hands, note = _hands(eye, sure, wish)
