@@ -4,6 +4,8 @@ python -m benchmarks faithfulness            # four pictures
 python -m benchmarks faithfulness --quick    # one
 
 Quantus is raced where it is installed; it is no dependency of the benchmarks, for it wants pandas.
+Everyone runs the same network in float32; beside them stand deletion in bfloat16, and on OpenVINO,
+which runs the network exported from PyTorch, with how far the probabilities are then off.
 """
 
 from __future__ import annotations
@@ -12,17 +14,21 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import util
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmarks.nets import NETS, SIZE, pictures
 from benchmarks.timing import Contender, race
 from seewhy.metrics.baselines import random_map
-from seewhy.metrics.faithfulness import deletion, road
+from seewhy.metrics.faithfulness import Asked, deletion, road
+from seewhy.metrics.faithfulness.asked import Askable
 
 FEATURES = 3136  # values of 224 x 224 x 3 at a step of Quantus: 48 steps
 STEPS = 3 * SIZE**2 // FEATURES
+AT_ONCE = 8  # pictures in a pass: ours, and a batch of Quantus
 PERCENT = tuple(range(10, 100, 10))
 PACKAGES = ("seewhy", "pytorch-grad-cam", "Quantus")
 
@@ -65,11 +71,27 @@ def bare(work: Work, passes: int) -> Contender:
     return run
 
 
-def our_deletion(work: Work) -> Contender:
+def our_deletion(work: Work, model: Askable | None = None) -> Contender:
     """`deletion`: 48 steps, grey."""
-    return functools.partial(
-        deletion, work.model, work.images, work.classes, work.maps, steps=STEPS
-    )
+    asked = work.model if model is None else model
+    return functools.partial(deletion, asked, work.images, work.classes, work.maps, steps=STEPS)
+
+
+def less_precise(work: Work) -> Asked:
+    """PyTorch in bfloat16."""
+    return Asked(work.model, precision="bfloat16")
+
+
+def on_openvino(work: Work, precision: str) -> Asked:
+    """The network on OpenVINO, on as many threads as PyTorch has."""
+    import openvino
+
+    example = work.images.repeat(-(-AT_ONCE // len(work.images)), 1, 1, 1)[:AT_ONCE]
+    threads = torch.get_num_threads()
+    settings = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": precision}
+    converted = openvino.convert_model(work.model, example_input=example)
+    compiled = openvino.Core().compile_model(converted, "CPU", settings)
+    return Asked(lambda batch: torch.from_numpy(compiled([batch.numpy()])[0].copy()))
 
 
 def our_road(work: Work) -> Contender:
@@ -102,7 +124,7 @@ def quantus_flipping(work: Work) -> Contender:
         y_batch=work.classes.numpy(),
         a_batch=work.maps[:, None].numpy(),
         device="cpu",
-        batch_size=8,
+        batch_size=AT_ONCE,
     )
 
 
@@ -146,6 +168,41 @@ def measure(question: Question, work: Work, rounds: int) -> str:
     return f"| {question.name} | {each[BARE]:.2f} | {' | '.join(cells)} |"
 
 
+WAYS: Mapping[str, Callable[[Work], Asked]] = {
+    "PyTorch, bfloat16": less_precise,
+    "OpenVINO, float32": functools.partial(on_openvino, precision="f32"),
+    "OpenVINO, bfloat16": functools.partial(on_openvino, precision="bf16"),
+}
+PLAIN = "PyTorch, float32"
+
+
+def ways(work: Work, rounds: int) -> Iterator[str]:
+    """Deletion by whatever runs the network: seconds for a picture, and how far off."""
+    yield f"| deletion, {STEPS} steps, by | seconds | times as fast | probabilities off by |"
+    yield "| --- | ---: | ---: | ---: |"
+    models: dict[str, Askable] = {PLAIN: work.model}
+    models |= {name: way(work) for name, way in WAYS.items() if _can(name)}
+    contenders = {name: our_deletion(work, model) for name, model in models.items()}
+    if util.find_spec("quantus"):
+        contenders["Quantus"] = quantus_flipping(work)
+    timings = race(contenders, seconds=0.0, rounds=rounds, warm_up=1)
+    curves = {name: contenders[name]() for name in models}
+    for name in contenders:
+        speed = timings.speed(name, PLAIN).value
+        each = timings.median(name) / len(work.images)
+        yield f"| {name} | {each:.2f} | {speed:.1f} | {_off(curves, name)} |"
+
+
+def _can(name: str) -> bool:
+    return "OpenVINO" not in name or util.find_spec("openvino") is not None
+
+
+def _off(curves: Mapping[str, Any], name: str) -> str:
+    if name not in curves or name == PLAIN:
+        return ""
+    return f"{np.abs(curves[name].probabilities - curves[PLAIN].probabilities).max():.0e}"
+
+
 def _cell(seconds: Mapping[str, float], name: str) -> str:
     if name not in seconds:
         return ""
@@ -160,6 +217,8 @@ def rows(*, quick: bool) -> Iterator[str]:
     work = Work.of(1 if quick else 4)
     for question in QUESTIONS:
         yield measure(question, work, rounds=1 if quick else 5)
+    yield ""
+    yield from ways(work, rounds=1 if quick else 5)
 
 
 ABOUT = f"""\
@@ -170,4 +229,7 @@ Seconds for each picture of 224 x 224, ResNet-18: {STEPS} steps of deletion, and
 takes. The forward passes that the question needs by construction stand beside it. Quantus removes
 single channels of pixels, which costs the same; where it is not installed, its column is empty. Its
 ROAD (0.6.0) fails on pictures of three channels, and pytorch-grad-cam has no curve of deletion.
+The second table is deletion again, by what else may run the network (`precision=` and `answer=` of
+`seewhy.faithfulness`). The probabilities of a network with random weights lie close together: on a
+trained one they are further off.
 """

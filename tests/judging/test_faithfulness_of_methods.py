@@ -71,6 +71,33 @@ def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
             assert other.probabilities == pytest.approx(curve.probabilities, abs=2e-3)
 
 
+def test_labels_and_quantities_are_judged_as_what_they_are() -> None:
+    labels = judged(metrics=None, task="multi-label")
+    assert labels.metrics == tuple(METRICS)
+    quantity = judged(metrics=None, task="regression")
+    assert quantity.metrics == ("deletion", "insertion", "road", "infidelity")
+    assert quantity.to_json()["task"] == "regression"
+    with pytest.raises(InputError, match="asks for probabilities, of a regression"):
+        judged(metrics=["increase"], task="regression")
+    assert judged().to_json()["task"] == "single-label"
+
+
+def test_an_engine_answers_in_the_place_of_the_model() -> None:
+    asked: list[int] = []
+
+    def engine(batch: torch.Tensor) -> torch.Tensor:
+        asked.append(len(batch))
+        logits: torch.Tensor = classifier().module(batch)
+        return logits
+
+    found, plain = judged(answer=engine), judged()
+    assert sum(asked) == 4 * (2 + 5 * 3 + 5)
+    for method, of_metrics in plain.scores.items():
+        for metric, scores in of_metrics.items():
+            expected = pytest.approx(scores.values, abs=1e-5)
+            assert found.scores[method][metric].values == expected
+
+
 def test_what_is_no_better_than_a_baseline_is_marked() -> None:
     result = judged()
     rng = np.random.default_rng(0)
