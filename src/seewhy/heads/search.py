@@ -33,7 +33,15 @@ from seewhy.heads.pooling import SILENT, Pooling
 from seewhy.heads.positions import origin, require_positions
 from seewhy.heads.refusals import Refusal
 from seewhy.heads.tail import LAYER_NORM, SCALES, Recording, Tail, recording
-from seewhy.heads.tail_evidence import Plan, Reach, reach, require_rerun, spread, tail_evidence
+from seewhy.heads.tail_evidence import (
+    Plan,
+    Reach,
+    reach,
+    require_rerun,
+    shares_carried,
+    spread,
+    tail_evidence,
+)
 from seewhy.heads.verify import verified
 from seewhy.observe import Trace, copied
 
@@ -203,14 +211,28 @@ class _Search:
         found = [last, *earlier]
         steps = [0, *(2**power for power in range(len(found).bit_length())), len(found) - 1]
         tried = [found[step] for step in sorted({s for s in steps if s < len(found)})]
-        self.record(tried)
         best, most = last, 0.0
-        for place in tried:
-            if (share := self.carried(place)) > most:
+        for place, share in self.shares(tried):
+            if share > most:
                 best, most = place, share
             if most >= _MOSTLY:
                 break
         return best
+
+    def shares(self, tried: Sequence[Place]) -> Iterator[tuple[Place, float]]:
+        """What the patches carry at each place: of the first at once, of the others together."""
+        first, *others = tried
+        yield first, self.carried(first)
+        if not others:
+            return
+        seen = self.record(others)
+        try:
+            layouts = {seen.begun[tap][0]: layout for tap, layout, _ in others}
+            longest = seen.tail(next(iter(seen.begun)))
+            shares = shares_carried(longest, layouts, self.ending.batch)
+            yield from zip(others, shares, strict=True)
+        except Refusal:
+            yield from ((place, self.carried(place)) for place in others)
 
     def carried(self, place: Place) -> float:
         """The share of the logits less their biases that lies in the patches, 0 to 1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from seewhy import evidence, rounding
 from seewhy.heads.channels import Channels
 from seewhy.heads.held import Holding
-from seewhy.heads.layout import CHANNEL, Layout
+from seewhy.heads.layout import BATCH, CHANNEL, Layout
 from seewhy.heads.refusals import Refusal
 from seewhy.heads.tail import Tail, gradients, require_gradient
 
@@ -104,6 +104,49 @@ def tail_evidence(
     positions = maps[0, 0].numel()
     bias = torch.einsum("bkc,bc->bk", mixtures.to(dtype), found.bias.to(dtype))
     return maps * positions, bias
+
+
+def shares_carried(tail: Tail, layouts: Mapping[int, Layout], batch: int) -> list[float]:
+    """The shares of the first logits that lie in what layouts read of features, 0 to 1.
+
+    All features lie on one way, which is run once with its gates held. It is affine then: what the
+    layouts leave out carries the rest, and the bias is nobody's.
+
+    Args:
+        tail: from the first of the features on.
+        layouts: of the features, by their numbers in the tail.
+        batch: the number of pictures.
+
+    Raises:
+        Refusal: it is not affine, or reads values that come by no feature.
+    """
+    if tail.entering():
+        raise Refusal("reads other values, too")
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        probe = torch.zeros_like(tail.value(tail.features)).requires_grad_()
+        holding = held(tail, layouts[tail.features], gates=True)
+        logits = holding.logits({tail.features: probe}).reshape(batch, -1)
+        best = tail.value(tail.logits).reshape(batch, -1).argmax(1, keepdim=True)
+        probes = [_probe(holding, number) for number in layouts]
+        require_gradient(logits)
+        slopes = torch.autograd.grad(logits.gather(1, best).sum(), probes)
+    return [
+        _share(tail.value(number) * slope, layout)
+        for (number, layout), slope in zip(layouts.items(), slopes, strict=True)
+    ]
+
+
+def _probe(holding: Holding, number: int) -> Tensor:
+    value = holding.values.get(number)
+    if value is None or value.probe is None or not value.is_plain:
+        raise Refusal("is not affine up to there")
+    return value.probe
+
+
+def _share(evidence: Tensor, layout: Layout) -> float:
+    read = layout.read(evidence).flatten(1).sum(1)
+    left = evidence.movedim(layout.axes.index(BATCH), 0).flatten(1).sum(1) - read
+    return float((read.abs() / (read.abs() + left.abs())).mean())
 
 
 def require_rerun(tail: Tail, layout: Layout, plan: Plan) -> None:
