@@ -33,7 +33,8 @@ class Asked:
             of "binary" class 0 is "no" and class 1 "yes"; of a regression the output itself is
             watched, in its own unit.
         precision: "bfloat16" lets PyTorch compute convolutions and products in that type: several
-            times as fast where the processor can, and each probability off by up to about 0.01.
+            times as fast where the processor can; probabilities of a trained network were off by
+            0.002 in the median, 0.03 at most.
 
     Raises:
         InputError: there is no such task or precision.
