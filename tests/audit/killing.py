@@ -15,9 +15,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.audit.materials import classifier, content
+
 from seewhy.audit.local import Wish, run
 from seewhy.audit.store import read_manifest
-from tests.audit.materials import classifier, content
 
 WISH = Wish(engine="torch", top=2, batch_size=16, rows_per_shard=32, threads=2)
 
@@ -31,7 +32,7 @@ def child(work: Callable[[], object]) -> int:
         work()
         os._exit(0)
     except BaseException as problem:
-        print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
+        sys.stderr.write(f"{type(problem).__name__}: {problem}\n")
         os._exit(1)
 
 
@@ -60,7 +61,7 @@ def main(data: Path, out: Path, kills: int) -> None:
         left = [path.name for path in folder.rglob("*.part")]
         same = same and content(folder) == whole and not left
     done = {"killed": killed, "begun": partial, "finished": finished, "same": same}
-    print(json.dumps(done))
+    sys.stdout.write(json.dumps(done) + "\n")
 
 
 def _is_complete(folder: Path) -> bool:

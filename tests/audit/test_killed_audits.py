@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.audit.materials import classifier, content, lay_out
 
 from seewhy import open_audit
 from seewhy.audit.local import Wish, run
 from seewhy.errors import FileError
-from tests.audit.materials import classifier, content, lay_out
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
@@ -51,7 +51,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "small"
     folder.mkdir()
     made = shutil.which("mount") and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", folder],  # noqa: S607
+        ["mount", "-t", "tmpfs", "-o", "size=160k", "tmpfs", folder],
         capture_output=True,
         check=False,
     )
@@ -60,7 +60,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)  # noqa: S607
+        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_costs_nothing_that_was_there(small_disk: Path, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_full_disk_costs_nothing_that_was_there(small_disk: Path, tmp_path: Pa
     assert 0 < len(begun) < 400
     begun.verify()
     assert not list(small_disk.rglob("*.part"))
-    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)  # noqa: S607
+    subprocess.run(["mount", "-o", "remount,size=4m", small_disk], check=True)
     run(data, classifier(), small_disk, WISH)
     assert content(small_disk) == content(tmp_path / "whole")
 

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -132,7 +133,7 @@ def audit(
         print(json.dumps(_document(out, manifest, told), indent=2, ensure_ascii=False))
     else:
         print(plain(_summary(out, manifest, told)))
-    return _verdict(manifest, told.first)
+    return _verdict(out, manifest)
 
 
 class _Told:
@@ -142,7 +143,6 @@ class _Told:
         self._stack, self._watcher = stack, Watcher(None, 0)
         self._started = time.monotonic()
         self.rows = 0
-        self.first: list[str] = []
 
     @property
     def seconds(self) -> float:
@@ -163,8 +163,6 @@ class _Told:
 
     def failed(self, line: str) -> None:
         """A picture failed."""
-        if len(self.first) < SHOWN:
-            self.first.append(line)
         self._watcher.complain(plain(line))
 
     def note(self, line: str) -> None:
@@ -194,19 +192,27 @@ def _document(out: Path, manifest: Manifest, told: _Told) -> dict[str, object]:
     }
 
 
-def _verdict(manifest: Manifest, first: list[str]) -> int:
+def _verdict(out: Path, manifest: Manifest) -> int:
     failed, inexact = manifest.counts["failed"], manifest.counts["inexact"]
     if failed:
         _say(
             f"{failed:,} of {manifest.counts['rows']:,} pictures failed, and are rows with errors:"
         )
-        for line in first:
+        for line in _first_errors(out):
             _say(f"  {line}")
-        if failed > len(first):
-            _say(f"  and {failed - len(first):,} more")
+        if failed > SHOWN:
+            _say(f"  and {failed - SHOWN:,} more")
     if inexact:
         _say(f"{inexact:,} pictures have maps that do not add up")
     return FAILED if failed or inexact else OK
+
+
+def _first_errors(out: Path) -> list[str]:
+    """Of the whole store: some may be of an earlier run."""
+    from seewhy.audit import open_audit
+
+    lines = (row["error"] for row in open_audit(out).rows(["error"]))
+    return list(islice((line for line in lines if line), SHOWN))
 
 
 def _say(line: str) -> None:
