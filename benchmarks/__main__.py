@@ -20,6 +20,7 @@ import torch
 from benchmarks import (
     attention,
     cost,
+    engines,
     faithfulness,
     finer,
     gradients,
@@ -32,6 +33,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 RACES: Mapping[str, ModuleType] = {
     "cost": cost,
     "peers": peers,
+    "engines": engines,
     "methods": methods,
     "finer": finer,
     "faithfulness": faithfulness,
@@ -39,7 +41,17 @@ RACES: Mapping[str, ModuleType] = {
     "attention": attention,
     "training": training,
 }
-PACKAGES = ("torch", "torchvision", "timm", "transformers", "torchcam", "grad-cam", "captum")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "torchcam",
+    "grad-cam",
+    "captum",
+    "onnxruntime",
+    "openvino",
+)
 
 
 def main() -> None:

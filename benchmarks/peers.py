@@ -90,7 +90,8 @@ def measure(net: Net, batch: int, seconds: float) -> str:
     places = {BARE: in_faster_format(bare, model, images)}
     for name, contender in CONTENDERS.items():
         places[name] = in_faster_format(functools.partial(contender, net), model, images)
-    _require_same_maps({name: places[name].contender() for name in CONTENDERS})
+    maps = {name: places[name].contender() for name in CONTENDERS}
+    require_same_maps(maps["seewhy explain"], maps)
     timings = race({name: place.contender for name, place in places.items()}, seconds=seconds)
     base = timings.median(BARE)
     cells = [
@@ -100,9 +101,9 @@ def measure(net: Net, batch: int, seconds: float) -> str:
     return f"| {net.name} | {batch} | {batch / base:.1f} | {' | '.join(cells)} |"
 
 
-def _require_same_maps(maps: Mapping[str, Any]) -> None:
+def require_same_maps(ours: Any, maps: Mapping[str, Any]) -> None:
     """Peers show our map too, but stretched, some without its negative part, or time is wasted."""
-    signed = maps["seewhy explain"].flatten(1)
+    signed = ours.flatten(1)
     for name, theirs in maps.items():
         for picture, other in zip(signed, theirs.flatten(1), strict=True):
             alike = max(_correlation(picture, other), _correlation(picture.clamp(min=0), other))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from seewhy import images
 from seewhy.cli import arrays
+from seewhy.cli.engines import Runner
 from seewhy.cli.rereading import LostPicture, Version, read_again, version_of
 from seewhy.errors import DataError, ImageError
 from seewhy.explainer import explain
@@ -56,6 +57,7 @@ class Question:
         refine: whether refined maps are made, too: then these are averaged, and the evidence is
             that of the plain pass.
         takes_arrays: whether sequences or volumes are asked about, and not pictures.
+        runner: what runs the network, where not PyTorch as it is.
     """
 
     model: Classifier
@@ -68,6 +70,7 @@ class Question:
     finer: Wish = field(default_factory=Wish)
     refine: bool = False
     takes_arrays: bool = False
+    runner: Runner | None = None
 
     def prepared(self, path: Path) -> tuple[NDArray[np.float32], Geometry | None]:
         """What lies at a path as the network's input; and the way back, if it is a picture.
@@ -274,6 +277,10 @@ def _asked(question: Question, pictures: Sequence[Tensor]) -> tuple[Explanation,
         found = refine(model.module, pictures, question.classes, **shared)
         return found.raw, [found.class_evidence(index) for index in range(len(found))]
     shared |= {"against": question.against, **asdict(question.finer)}
+    if question.runner is not None:
+        alike = [each for each in pictures if each.shape == pictures[0].shape]
+        batch = torch.stack(alike).to(model.device)  # where others differ, explain says so
+        shared["engine"] = question.runner.engine(model, question.output, batch)
     result = explain(model.module, pictures, question.classes, **shared)
     return result, [result.class_evidence(index) for index in range(len(result))]
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from seewhy.cli import arrays, options
+from seewhy.cli import arrays, engines, options
 from seewhy.cli import boxes as box_options
 from seewhy.cli import refined as refined_options
 from seewhy.errors import InputError
@@ -44,6 +45,7 @@ seewhy explain photos/ --boxes --out maps --coco boxes.json
 seewhy explain cat.jpg --out maps --resolution 2     finer maps
 seewhy explain cat.jpg --out maps --refine --boxes   where the object is
 seewhy explain ecg.npy --out maps --model nets.py:rhythm
+seewhy explain photos/ --engine auto                 the fastest that is installed
 
 Each line says how the logit comes about: the evidence lies in the picture,
 the bias does not, and both add up to the logit but for rounding.
@@ -99,6 +101,9 @@ def explain(
         int | None,
         typer.Option(min=1, metavar="N", help="Pictures at once.", rich_help_panel="Running"),
     ] = None,
+    engine: engines.Engine = None,
+    precision: engines.Precision = None,
+    threads: engines.Threads = None,
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy explain` and return its exit code."""
@@ -153,6 +158,8 @@ def explain(
         refine=refine,
         takes_arrays=is_array,
     )
+    is_plain = views.is_plain and not refine
+    by = engines.runner(engine, precision, threads, question.batch_size, is_plain=is_plain)
     wish = Wish(
         output=drawn,
         title="What the model looked at" if html else None,
@@ -160,7 +167,7 @@ def explain(
         export=export,
         top=1 if classes is None and question.task != "regression" else None,
     )
-    code, written = run(question, paths, wish)
+    code, written = run(replace(question, runner=by), paths, wish)
     for path in written if not as_json else ():
         typer.echo(f"wrote {path}", err=True)
     return code
