@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seewhy._version import __version__
-from seewhy.errors import ClassError, GraftError, InputError
+from seewhy.errors import ClassError, GraftError, InputError, SeewhyError
 from seewhy.graft.certifying import Certificate, certify, weight_types
 from seewhy.graft.graph import Graph
 from seewhy.graft.head import OnnxHead
@@ -20,7 +21,7 @@ from seewhy.graft.rules import Reader, Refusal
 from seewhy.graft.running import Observed, observe
 from seewhy.graft.walk import Trail, read, trail
 from seewhy.graft.writing import Plan, Upsampled, write
-from seewhy.wording import first_few
+from seewhy.wording import complaint, first_few
 
 if TYPE_CHECKING:
     import onnx
@@ -59,6 +60,7 @@ class _Found:
     runs: list[Observed]
 
 
+@np.errstate(all="ignore")  # weights may be infinite: what comes of that fails its certificate
 def find(model: str | Path | onnx.ModelProto, *, output: str | None = None) -> OnnxHead:
     """Find the head of an ONNX model, by running it on noise and walking back from its logits.
 
@@ -70,9 +72,11 @@ def find(model: str | Path | onnx.ModelProto, *, output: str | None = None) -> O
         GraftError: it has no head whose maps add up, or several; the reason is named.
         FileError: there is no such file.
     """
-    return _find(open_model(model), output).head
+    with _told_of(model):
+        return _find(open_model(model), output).head
 
 
+@np.errstate(all="ignore")
 def graft(
     model: str | Path | onnx.ModelProto,
     *,
@@ -99,15 +103,37 @@ def graft(
         FileError: there is no such file.
         InputError: `top` is no number of classes.
     """
-    opened = open_model(model)
-    found = _find(opened, output)
-    wanted = _checked_classes(classes, found.head.num_classes)
     if top < 1:
         raise InputError("top", expected="1 or more classes", got=str(top), fix="pass 5, say")
+    with _told_of(model):
+        opened = open_model(model)
+        found = _find(opened, output)
+        wanted = _checked_classes(classes, found.head.num_classes)
+        return _grafted(opened, _plan(found, top, wanted, upsampled), found.runs, class_names)
+
+
+def _plan(
+    found: _Found, top: int, wanted: tuple[int, ...] | None, upsampled: Upsampled | None
+) -> Plan:
     types = {name: value.dtype for name, value in found.runs[0].tensors.items()}
     types |= weight_types(found.head.graph)
-    plan = Plan(found.head, types, top, wanted, upsampled)
-    return _grafted(opened, plan, found.runs, class_names)
+    return Plan(found.head, types, top, wanted, upsampled)
+
+
+@contextmanager
+def _told_of(model: str | Path | onnx.ModelProto) -> Iterator[None]:
+    """Tell of a file that no rule foresaw, damaged or hostile, as of any other: in one line."""
+    try:
+        yield
+    except SeewhyError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as problem:
+        raise GraftError(
+            Path(model).name if isinstance(model, (str, Path)) else model.graph.name or "the model",
+            expected="a sound ONNX model",
+            got=complaint(problem),
+            fix="export it again; if that does not help, report it",
+        ) from problem
 
 
 def _grafted(

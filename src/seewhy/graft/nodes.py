@@ -71,10 +71,10 @@ class Builder:
         """Add a list of whole numbers: a shape, axes, indices."""
         return self.constant(values, np.int64)
 
-    def cast(self, name: str, dtype: Any) -> str:
+    def cast(self, name: str, dtype: Any, to: str = "") -> str:
         """Convert a tensor's type."""
         kind = self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        made = self.unused("seewhy/Cast")  # its attribute is called as our argument `to` is
+        made = to or self.unused("seewhy/Cast")  # its attribute is called as our argument `to` is
         label = self.unused("seewhy/node/Cast")
         node = self._onnx.helper.make_node("Cast", [name], [made], name=label, to=kind)
         self.model.graph.node.append(node)

@@ -143,8 +143,7 @@ def _arithmetic(reader: Reader, node: onnx.NodeProto) -> Sequence[Step]:
     if node.op_type == "Div":
         if not is_first:
             raise Refusal("a division by computed features")
-        with np.errstate(divide="ignore"):
-            return [Affine.of(channels, scale=1 / other)]
+        return [Affine.of(channels, scale=1 / other)]
     if node.op_type == "Mul":
         return [Affine.of(channels, scale=other)]
     if node.op_type == "Add":

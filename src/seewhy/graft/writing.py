@@ -292,14 +292,15 @@ class _Writer:
         scale = self.add.node("Max", scale, self.add.constant([_SMALLEST]))
         steps = self.add.node("Round", self.add.node("Div", large, scale))
         shifted = self.add.node("Add", steps, self.add.constant([float(MIDDLE)]))
-        self.add.node("Identity", self.add.cast(shifted, np.uint8), to=names["upsampled"])
+        self.add.cast(shifted, np.uint8, to=names["upsampled"])
         self.add.reshape(scale, 0, 0, to=names["upsampled_scale"])
 
 
 def _side(value: onnx.ValueInfoProto, axis: int) -> int | str | None:
     """Return one side of a shape: a number, the name of an open one, or None."""
     dim = value.type.tensor_type.shape.dim[axis]
-    return dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None
+    named = dim.dim_param if isinstance(dim.dim_param, str) else ""  # bytes, if no UTF-8
+    return dim.dim_value if dim.HasField("dim_value") else named or None
 
 
 def _rank(value: onnx.ValueInfoProto) -> int:
