@@ -5,13 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from benchmarks.nets import NETS, SIZE, Net
-from benchmarks.timing import race
+from benchmarks.timing import Ratio, race
 from seewhy.graft import graft
 
 ABOUT = """## What a graft costs
@@ -20,7 +20,7 @@ ABOUT = """## What a graft costs
 grafted file over that of the original, so that 1.0 means that maps are free: float32, the same
 threads for both. `same` says whether the original outputs kept their very bits in ONNX Runtime."""
 
-Run = Callable[[Path], Callable[[np.ndarray[Any, Any]], object]]
+Run = Callable[[NDArray[np.float32]], object]
 
 
 def rows(*, quick: bool) -> Iterator[str]:
@@ -42,12 +42,14 @@ def _of(net: Net, folder: Path, *, seconds: float) -> Iterator[str]:
     for runtime, load in RUNTIMES.items():
         original, grafted = load(plain), load(why)
         for batch in (16, 1):
-            x = np.random.default_rng(0).standard_normal((batch, 3, SIZE, SIZE)).astype(np.float32)
-            timings = race(
-                {"original": lambda: original(x), "grafted": lambda: grafted(x)}, seconds=seconds
-            )
-            ratio = timings.speed("grafted", "original")
+            ratio = _ratio(original, grafted, batch, seconds=seconds)
             yield f"| {net.name} | {runtime} | {batch} | {ratio} | {same} | {added:.2f} |"
+
+
+def _ratio(original: Run, grafted: Run, batch: int, *, seconds: float) -> Ratio:
+    x = np.random.default_rng(0).standard_normal((batch, 3, SIZE, SIZE)).astype(np.float32)
+    contenders = {"original": lambda: original(x), "grafted": lambda: grafted(x)}
+    return race(contenders, seconds=seconds).speed("grafted", "original")
 
 
 def _export(net: Net, path: Path) -> None:
@@ -65,7 +67,7 @@ def _export(net: Net, path: Path) -> None:
     )
 
 
-def _onnx_runtime(path: Path) -> Callable[[np.ndarray[Any, Any]], object]:
+def _onnx_runtime(path: Path) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -74,7 +76,7 @@ def _onnx_runtime(path: Path) -> Callable[[np.ndarray[Any, Any]], object]:
     return lambda x: session.run(None, {"pixels": x})
 
 
-def _openvino(path: Path) -> Callable[[np.ndarray[Any, Any]], object]:
+def _openvino(path: Path) -> Run:
     import openvino
 
     how = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": torch.get_num_threads()}
@@ -82,4 +84,4 @@ def _openvino(path: Path) -> Callable[[np.ndarray[Any, Any]], object]:
     return lambda x: model(x)
 
 
-RUNTIMES: dict[str, Run] = {"ONNX Runtime": _onnx_runtime, "OpenVINO": _openvino}
+RUNTIMES: dict[str, Callable[[Path], Run]] = {"ONNX Runtime": _onnx_runtime, "OpenVINO": _openvino}

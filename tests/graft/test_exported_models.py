@@ -110,7 +110,11 @@ def split(tmp_path: Path) -> Path:
     folder = tmp_path / "there"
     folder.mkdir()
     path = folder / "net.onnx"
-    how = {"save_as_external_data": True, "size_threshold": 0, "location": "net.data"}
+    how: dict[str, Any] = {
+        "save_as_external_data": True,
+        "size_threshold": 0,
+        "location": "net.data",
+    }
     onnx.save_model(graphs.batch_norm(), path, **how)
     return path
 

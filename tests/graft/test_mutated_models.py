@@ -48,7 +48,7 @@ def mutate_field(content: bytes, draw: random.Random) -> bytes:
     """Change what a graph says, so that it still parses."""
     model = onnx.ModelProto.FromString(content)
     draw.choice(FIELDS)(model, draw)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def _operator(model: onnx.ModelProto, draw: random.Random) -> None:
