@@ -81,3 +81,11 @@ def test_hooks_go_when_the_pass_fails() -> None:
     with pytest.raises(TypeError), capture(model, taps):
         model("text")
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_a_site_that_does_not_exist_leaves_no_hook_behind() -> None:
+    model: Any = nn.Sequential(nn.Identity())
+    taps = [Tap(Site("output", "0", 0, ())), Tap(Site("output", "gone", 0, ()))]
+    with pytest.raises(AttributeError, match="gone"), capture(model, taps):
+        pass
+    assert not model[0]._forward_hooks

@@ -222,3 +222,10 @@ def test_it_prints_in_one_line() -> None:
     assert "maps (2, 2, " in repr(result)
     assert "\n" not in repr(result)
     assert len(repr(result)) < 250
+
+
+def test_an_explanation_with_nan_is_not_exact() -> None:
+    result = explained()
+    holed = replace(result, certificate=torch.tensor([[0.0, float("nan")], [0.0, 0.0]]))
+    assert result.is_exact
+    assert not holed.is_exact

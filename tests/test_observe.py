@@ -163,3 +163,13 @@ def test_what_pytorch_says_of_even_kernels_is_no_failure() -> None:
         assert observe(conv, torch.ones(1, 1, 9)).output.shape == (1, 1, 9)
     finally:
         torch.set_warn_always(always)
+
+
+def test_eval_mode_reaches_parts_that_are_shared_or_missing_and_puts_them_back() -> None:
+    shared: Any = nn.Sequential(nn.Dropout())
+    model = nn.Sequential(shared, shared).eval()
+    model.register_module("missing", None)
+    shared[0].train()
+    with in_eval_mode(model):
+        assert not any(module.training for module in model.modules())
+    assert [module.training for module in model.modules()] == [False, False, True]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -35,8 +35,7 @@ class Tap:
 Handler = Callable[[Any], Any]
 
 
-@contextlib.contextmanager
-def capture(model: nn.Module, taps: Sequence[Tap]) -> Iterator[list[list[Tensor]]]:
+def capture(model: nn.Module, taps: Sequence[Tap]) -> Interception[list[list[Tensor]]]:
     """Within the context, a call of `model` leaves each tap's tensor in its list.
 
     The lists stay empty where the pass did not come by the site. Hooks are removed at the end,
@@ -44,25 +43,57 @@ def capture(model: nn.Module, taps: Sequence[Tap]) -> Iterator[list[list[Tensor]
     """
     kept: list[list[Tensor]] = [[] for _ in taps]
     keepers = [functools.partial(tap.keep, into) for tap, into in zip(taps, kept, strict=True)]
-    with intercept(model, [tap.site for tap in taps], keepers):
-        yield kept
+    return Interception(model, [tap.site for tap in taps], keepers, kept)
 
 
-@contextlib.contextmanager
 def intercept(
     model: nn.Module, sites: Sequence[Site], handlers: Sequence[Handler]
-) -> Iterator[None]:
+) -> Interception[None]:
     """Within the context, a call of `model` shows each handler what passes its site.
 
     Hooks are removed at the end, whatever happens in between.
     """
-    with contextlib.ExitStack() as stack:
-        for site, handler in zip(sites, handlers, strict=True):
-            if callable(site.owner):
-                stack.enter_context(FunctionTap(site, handler))
-            else:
-                stack.callback(_hook(model.get_submodule(site.owner), site, handler).remove)
-        yield
+    return Interception(model, sites, handlers, None)
+
+
+Given = TypeVar("Given")
+
+
+class Interception(Generic[Given]):
+    """The context of `capture` and `intercept`, which gives what it is told to.
+
+    Every batch goes through it: written out, it costs less than an `ExitStack` of generators.
+    """
+
+    def __init__(
+        self, model: nn.Module, sites: Sequence[Site], handlers: Sequence[Handler], given: Given
+    ) -> None:
+        self._model, self._given = model, given
+        self._handlers = tuple(zip(sites, handlers, strict=True))
+        self._placed: list[AbstractContextManager[object]] = []
+
+    def __enter__(self) -> Given:
+        try:
+            for site, handler in self._handlers:
+                self._placed.append(_place(self._model, site, handler))
+        except BaseException:
+            self.__exit__()
+            raise
+        return self._given
+
+    def __exit__(self, *_: object) -> None:
+        while self._placed:
+            self._placed.pop().__exit__(None, None, None)
+
+
+def _place(model: nn.Module, site: Site, handler: Handler) -> AbstractContextManager[object]:
+    """Have a handler called from now on; leaving what is returned ends that."""
+    if callable(site.owner):
+        tap = FunctionTap(site, handler)
+        tap.__enter__()  # type: ignore[no-untyped-call]
+        return tap
+    hook: AbstractContextManager[object] = _hook(model.get_submodule(site.owner), site, handler)
+    return hook
 
 
 class FunctionTap(TorchFunctionMode):

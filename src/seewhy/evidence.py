@@ -31,6 +31,11 @@ def without_autocast(device: str) -> AbstractContextManager[object]:
     return torch.autocast(device, enabled=False) if is_on else nullcontext()
 
 
+def without_gradients() -> AbstractContextManager[object]:
+    """No gradients within; where there are none, as in inference mode, asking is all it costs."""
+    return torch.no_grad() if torch.is_grad_enabled() else nullcontext()
+
+
 def pooled(
     features: Features, kind: Literal["mean", "sum"] = "mean"
 ) -> Float[Tensor, "batch channel"]:
@@ -54,7 +59,7 @@ def total_evidence(maps: Maps) -> PerClass:
 
 def logit_scale(logits: Float[Tensor, "batch all_classes"]) -> Float[Tensor, "batch 1"]:
     """The scale of each picture's logits: their largest magnitude, or 1 where all are zero."""
-    largest: Tensor = torch.linalg.vector_norm(logits, float("inf"), 1, keepdim=True)
+    largest = logits.abs().amax(1, keepdim=True)
     return largest + (largest == 0)
 
 

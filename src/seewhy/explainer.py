@@ -164,7 +164,6 @@ def explain(
     return result
 
 
-@torch.no_grad()
 def explain_features(
     model: nn.Module,
     head: Head,
@@ -204,7 +203,6 @@ def explain_features(
     )
 
 
-@torch.no_grad()
 def explain_logits(
     model: nn.Module,
     head: Head | Mixed,
@@ -236,17 +234,17 @@ def explain_logits(
         geometry: what preprocessing did to each picture.
         tail: what was recorded of the pass, where the head has a plan instead of steps.
     """
-    wide = logits.to(evidence.accumulation_dtype(logits.dtype))
-    probabilities = tasks.probabilities(wide, task)
-    ids = tasks.ids_of(classes, wide, probabilities, task, class_names)
-    with evidence.without_autocast(logits.device.type):
+    with evidence.without_gradients(), evidence.without_autocast(logits.device.type):
+        wide = logits.to(evidence.accumulation_dtype(logits.dtype))
+        probabilities = tasks.probabilities(wide, task)
+        ids = tasks.ids_of(classes, wide, probabilities, task, class_names)
         if tail is None:
             rows, bias, target = _rows(model, head, features, wide, ids, against, task, class_names)
             maps = evidence.evidence_maps(rows, features.to(rows.dtype))
         else:
             mixtures, target = _mixtures(wide, ids, against, task, class_names)
             maps, bias = head.maps(tail, mixtures)
-        bias = bias.expand(ids.shape)
+        bias = bias if bias.shape == ids.shape else bias.expand(ids.shape)
         scale = evidence.logit_scale(wide) if scale is None else scale
         deviation = evidence.certificate(maps, bias, target, scale)
     return Explanation(
@@ -284,7 +282,7 @@ def looked(network: nn.Module, inputs: Any, head: Head) -> Seen:
         ModelError: the model cannot run, or runs another way than through this head.
     """
     try:
-        with torch.no_grad(), in_eval_mode(network), run_eagerly():
+        with evidence.without_gradients(), in_eval_mode(network), run_eagerly():
             return heads.look(network, head, *heads.arguments(inputs))
     except Exception as error:
         raise _failed(network, error) from error
@@ -324,6 +322,8 @@ def _one_pass_or_more(
     engine: Engine | str | None,
 ) -> Callable[..., Explanation]:
     """What explains: one plain pass, or the mean over the views that are wished for."""
+    if scales is None and (resolution, how, flip) == (1, "auto", False):
+        return _explained
     wanted = wish(resolution, how, flip, scales)
     if wanted.is_plain:
         return _explained if engine is None else functools.partial(_explained_by, engine)

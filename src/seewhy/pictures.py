@@ -31,10 +31,10 @@ def prepare_batch(
         InputError: pictures for a network whose preprocessing is not known, or no pictures.
         ImageError: a picture that cannot be read.
     """
+    if _is_prepared(images):
+        return _checked(images), (None,) * images.shape[0]
     if isinstance(images, Mapping):
         return dict(images), ()
-    if _is_prepared(images):
-        return _checked(images), (None,) * len(images)
     singles = list(_each(images))
     if not singles:
         raise InputError("images", expected="at least one picture", got="none", fix="pass some")

@@ -107,6 +107,9 @@ def _shapes(example: Any) -> Shapes:
     return tuple(tensor.shape[1:] for _, tensor in find_tensors(example))
 
 
+_PARALLEL = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+
+
 def unwrap(model: nn.Module) -> nn.Module:
     """The original of a compiled or data-parallel module.
 
@@ -125,7 +128,7 @@ def unwrap(model: nn.Module) -> nn.Module:
             got="a scripted one, in which no feature maps can be picked up",
             fix="pass the module that was scripted",
         )
-    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+    if isinstance(model, _PARALLEL):
         return unwrap(model.module)
     original = model._modules.get("_orig_mod")  # noqa: SLF001  (a failing getattr is slow)
     return unwrap(original) if isinstance(original, nn.Module) else model
@@ -133,6 +136,8 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 def arguments(example: Any) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
     """An example input as positional and keyword arguments."""
+    if isinstance(example, Tensor):
+        return (example,), {}
     args = (
         example
         if isinstance(example, tuple)

@@ -167,6 +167,8 @@ def seen_in(head: Head, tail: Tail) -> Seen:
 
 
 def _require_grid(head: Head, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    if head.layout.grid is None:
+        return
     shape = next((t.shape for _, t in find_tensors((args, kwargs))), ())
     head.layout.require_proportions(tuple(shape))
 
@@ -198,4 +200,4 @@ def run(
         )
     (features, *_), (logits, *_) = kept
     maps = head.layout.read(features)
-    return logits.reshape(maps.shape[0], -1), maps
+    return logits if logits.ndim == 2 else logits.reshape(maps.shape[0], -1), maps
