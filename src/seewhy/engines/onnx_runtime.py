@@ -40,4 +40,5 @@ class OnnxRuntime:
     def __call__(self, batch: Tensor) -> Seen:
         """See `Engine`; pictures of the size that the engine was made for."""
         pieces = parts.split(require_size(self.name, batch, self._size))
-        return parts.joined(list(self._pool.map(self._run, pieces)), self._head)
+        each = map if self._lanes == 1 else self._pool.map
+        return parts.joined(list(each(self._run, pieces)), self._head)

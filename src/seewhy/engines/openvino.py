@@ -64,12 +64,14 @@ class OpenVino:
             request.wait()
         return parts.joined([_outputs(request) for request in running], self._head)
 
-    def _settings(self) -> dict[str, str | int]:
+    def _settings(self) -> dict[str, str | int | bool]:
         return {
             "INFERENCE_PRECISION_HINT": HINTS[self.precision],
             "PERFORMANCE_HINT": "THROUGHPUT" if self._lanes > 1 else "LATENCY",
             "INFERENCE_NUM_THREADS": self.threads,
             "NUM_STREAMS": self._lanes,
+            # Each engine would pin its threads to the first cores, and two would share them.
+            "ENABLE_CPU_PINNING": False,
         }
 
 
