@@ -73,7 +73,7 @@ def _onnx_runtime(path: Path) -> Run:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    return lambda x: session.run(None, {"pixels": x})
+    return lambda x: session.run(None, {session.get_inputs()[0].name: x})
 
 
 def _openvino(path: Path) -> Run:

@@ -297,6 +297,16 @@ def test_what_was_found_can_be_used_by_others() -> None:
     assert find(graphs.channels_last()).layout == "channels last"
 
 
+def test_every_node_that_is_added_is_read() -> None:
+    """ONNX Runtime warns of those that are not."""
+    for make in (graphs.torchscript, graphs.keras, graphs.class_maps, graphs.summed):
+        model = graft(make(), upsampled="uint8").model
+        read = {name for node in model.graph.node for name in node.input}
+        read |= {value.name for value in model.graph.output}
+        for node in model.graph.node:
+            assert node.op_type == "TopK" or set(node.output) <= read
+
+
 def test_grafting_twice_is_refused() -> None:
     with pytest.raises(GraftError, match="one that is grafted already; graft the original"):
         graft(graft(graphs.torchscript()).model)

@@ -117,7 +117,8 @@ def _plan(
 ) -> Plan:
     types = {name: value.dtype for name, value in found.runs[0].tensors.items()}
     types |= weight_types(found.head.graph)
-    return Plan(found.head, types, top, wanted, upsampled)
+    is_flat = found.runs[0].tensors[found.head.logits].ndim == 2
+    return Plan(found.head, types, top, wanted, upsampled, is_flat)
 
 
 @contextmanager

@@ -40,6 +40,7 @@ class Plan:
         top: how many of the most probable classes, where none are fixed.
         classes: the fixed ones.
         upsampled: whether maps at the input's size are wanted, and as what.
+        is_flat: whether logits are (B, C) and not (B, C, 1, 1).
         is_shared: whether to read the file's own weights, or a copy of them.
     """
 
@@ -48,6 +49,7 @@ class Plan:
     top: int
     classes: tuple[int, ...] | None = None
     upsampled: Upsampled | None = None
+    is_flat: bool = False
     is_shared: bool = True
 
     @property
@@ -70,10 +72,8 @@ class _Writer:
         chosen = self._chosen(names["classes"])
         flat = self._flat_features()
         raw = self._class_maps(flat, chosen) if self._is_class_maps else self._maps(flat, chosen)
-        grid = self.add.sides(self.head.features, self.head.spatial)
-        scaled = self._times_positions(raw, grid) if self.head.is_sum else raw
-        shape = self.add.joined(self.add.integers(0, 0), grid)
-        self.add.node("Reshape", scaled, shape, to=names["maps"])
+        scaled = self._times_positions(raw) if self.head.is_sum else raw
+        self.add.node("Reshape", scaled, self._shape_of_maps(), to=names["maps"])
         self._bias(chosen, names["bias"])
         self._declare(names)
         if self.plan.upsampled:
@@ -97,12 +97,29 @@ class _Writer:
         is_float = self.plan.types.get(source or name) == np.float32
         return name if is_float else self.add.cast(name, np.float32)
 
+    def _grid_sides(self) -> str:
+        """Return the grid's sides, as constants where the input's size is fixed."""
+        if self._is_fixed:
+            return self.add.integers(*self.head.grid)
+        return self.add.sides(self.head.features, self.head.spatial)
+
+    def _shape_of_maps(self) -> str:
+        if self._is_fixed:
+            return self.add.integers(0, 0, *self.head.grid)
+        return self.add.joined(self.add.integers(0, 0), self._grid_sides())
+
+    @property
+    def _is_fixed(self) -> bool:
+        picture = self.head.graph.inputs[0]
+        return all(isinstance(_side(picture, axis), int) for axis in range(1, _rank(picture)))
+
     # classes
 
     def _chosen(self, output: str) -> str:
         """Make the output of classes, and return their indices: (B, k), or (1, k) if fixed."""
-        logits = self.add.reshape(self._float(self.head.logits), 0, -1)
         if self.plan.classes is None:
+            logits = self._float(self.head.logits)
+            logits = logits if self.plan.is_flat else self.add.reshape(logits, 0, -1)
             k = self.add.integers(self.plan.count)
             return self.add.nodes("TopK", logits, k, to=("", output), axis=1)[1]
         fixed = self.add.constant([self.plan.classes], np.int64)
@@ -231,9 +248,9 @@ class _Writer:
             maps = self.add.node("GatherElements", flat, indices, axis=1)
         return self._row_scaled(maps, chosen)
 
-    def _times_positions(self, maps: str, grid: str) -> str:
+    def _times_positions(self, maps: str) -> str:
         """Sum pooling: the logit is the sum of what the mean of the maps is to be."""
-        count = self.add.node("ReduceProd", grid, keepdims=1)
+        count = self.add.node("ReduceProd", self._grid_sides(), keepdims=1)
         return self.add.node("Mul", maps, self.add.cast(count, np.float32))
 
     def _bias(self, chosen: str, output: str) -> None:
@@ -256,9 +273,7 @@ class _Writer:
         return _side(self.head.graph.inputs[0], 0)
 
     def _grid(self) -> Sequence[int | str]:
-        picture = self.head.graph.inputs[0]
-        sides = [_side(picture, axis) for axis in range(1, _rank(picture))]
-        if all(isinstance(side, int) for side in sides):
+        if self._is_fixed:
             return self.head.grid
         return [f"grid_{axis}" for axis in range(len(self.head.grid))]
 
