@@ -19,6 +19,7 @@ import torch
 
 from benchmarks import (
     attention,
+    audit,
     cost,
     engines,
     faithfulness,
@@ -42,6 +43,7 @@ RACES: Mapping[str, ModuleType] = {
     "gradients": gradients,
     "attention": attention,
     "training": training,
+    "audit": audit,
 }
 PACKAGES = (
     "torch",

@@ -1,0 +1,313 @@
+"""What does an audit cost beyond decoding and inference; in memory, in time, on disk?
+
+python -m benchmarks.audit            # everything; writes its tables into docs/audit.md
+python -m benchmarks.audit --quick    # a shorter look, prints only
+python -m benchmarks audit --quick    # the speed table alone, among the other benchmarks
+
+It reads the pictures in SEEWHY_DATA, or ../shared/data beside the checkout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.nets import NETS
+from benchmarks.timing import Ratio
+from seewhy import heads, images, load_model
+from seewhy.audit import open_audit
+from seewhy.audit.explaining import normalised
+from seewhy.audit.find import list_pictures
+from seewhy.audit.local import Watching, Wish, cores, in_order, run
+from seewhy.audit.prepare import prepare
+from seewhy.engines import make_engine
+from seewhy.models import Classifier
+from seewhy.preprocess import Preprocess
+
+PAGE = Path(__file__).parents[1] / "docs" / "audit.md"
+DATA = Path(os.environ.get("SEEWHY_DATA", Path(__file__).parents[2] / "shared" / "data"))
+GOAL, BATCH = 0.90, 32
+ABOUT = """## Audits: from JPEG files to a store
+
+Full-size ImageNet pictures. Decoding alone (read, decode, resize, crop) and inference alone (the
+network, without maps; one engine with all threads or an engine a core, whichever is faster) have
+both cores each; the audit does both, makes maps, statistics and boxes, and writes the store. Its
+speed over `1 / (decoding + inference)` should be at least 0.90; where inference dominates, its
+speed over inference alone, too. Rounds take turns; medians, with the interval that holds the ratio
+of medians with 95 % confidence.
+
+| network | engine | decoding alone | inference alone | audit | over both, one after the other \
+| over inference | goal |
+| --- | --- | --- | --- | --- | --- | --- | --- |"""
+
+
+@dataclass(frozen=True)
+class Round:
+    """Seconds a picture: decoding, inference, both as an audit."""
+
+    decode: float
+    infer: float
+    audit: float
+
+
+def classifiers() -> dict[str, Classifier]:
+    """The two networks: EfficientNet-Lite0 as it comes, and ResNet-50 with random weights."""
+    fifty = next(net for net in NETS if net.name == "ResNet-50").build().eval()
+    preprocess = Preprocess(interpolation="bilinear")
+    return {
+        "EfficientNet-Lite0": load_model("efficientnet-lite0"),
+        "ResNet-50": Classifier("resnet50", fifty, preprocess, None, 1000),
+    }
+
+
+def pictures(folder: Path, count: int) -> Path:
+    """A folder of links to the sample pictures, again and again."""
+    samples = sorted((DATA / "imagenet-samples").glob("*.JPEG"))
+    for number in range(count):
+        (folder / f"{number:06d}.jpg").symlink_to(samples[number % len(samples)].resolve())
+    return folder
+
+
+def rows(*, quick: bool) -> Iterator[str]:
+    """The table of speeds, line by line."""
+    count, rounds = (64, 2) if quick else (384, 7)
+    with tempfile.TemporaryDirectory() as folder:
+        data = pictures(Path(folder), count)
+        for name, classifier in classifiers().items():
+            for engine in ("openvino", "onnx", "torch"):
+                yield speed_row(name, engine, classifier, data, rounds)
+
+
+def speed_row(name: str, engine: str, classifier: Classifier, data: Path, rounds: int) -> str:
+    """One network and engine."""
+    listing = list_pictures(data)
+    spans = [range(i, min(i + BATCH, len(listing))) for i in range(0, len(listing), BATCH)]
+    infer = fastest_inference(classifier, engine, listing_batch(classifier, data), spans)
+    taken = []
+    for _ in range(rounds):
+        decode = timed(lambda: decode_all(classifier, data, spans)) / len(listing)
+        alone = timed(infer) / len(listing)
+        taken.append(Round(decode, alone, audit_all(classifier, engine, data) / len(listing)))
+    whole = ratio([(r.decode + r.infer) for r in taken], [r.audit for r in taken])
+    over = ratio([r.infer for r in taken], [r.audit for r in taken])
+    speeds = (1 / statistics.median(each) for each in zip(*map(astuple, taken), strict=True))
+    per_second = " | ".join(f"{value:,.0f}/s" for value in speeds)
+    met = "yes" if whole.value >= GOAL else "**no**"
+    return f"| {name} | {engine} | {per_second} | {whole} | {over} | {met} |"
+
+
+def astuple(each: Round) -> tuple[float, float, float]:
+    """Its three numbers."""
+    return each.decode, each.infer, each.audit
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
+    """The ratio of medians, and its interval by the bootstrap over paired rounds."""
+    first, second = np.asarray(above), np.asarray(below)
+    draws = np.random.default_rng(0).integers(len(first), size=(2000, len(first)))
+    drawn = np.median(first[draws], axis=1) / np.median(second[draws], axis=1)
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return Ratio(float(np.median(first) / np.median(second)), float(low), float(high))
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def decode_all(classifier: Classifier, data: Path, spans: Sequence[range]) -> None:
+    """Read and frame every picture, on all cores."""
+    listing = list_pictures(data)
+    with ThreadPoolExecutor(cores()) as pool:
+        for _ in pool.map(lambda span: prepare(listing, span, classifier.preprocess), spans):
+            pass
+
+
+def listing_batch(classifier: Classifier, data: Path) -> Tensor:
+    """One batch of real pictures, prepared."""
+    prepared = prepare(list_pictures(data), range(BATCH), classifier.preprocess)
+    return normalised(prepared.frames, classifier.preprocess)
+
+
+def fastest_inference(
+    classifier: Classifier, engine: str, batch: Tensor, spans: Sequence[range]
+) -> Callable[[], object]:
+    """The network alone, over as many pictures: all threads for one batch, or a batch a core."""
+    head = heads.cached_head(classifier.module, classifier.example(2))
+
+    def make(threads: int) -> Callable[[Tensor], object]:
+        return make_engine(classifier, head, engine, threads=threads, example=batch)
+
+    wide, narrow = make(cores()), [make(1) for _ in range(cores())]
+
+    def together() -> None:
+        for span in spans:
+            wide(batch[: len(span)])
+
+    def side_by_side() -> None:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        with ThreadPoolExecutor(cores()) as pool:
+            free = list(narrow)
+
+            def one(span: range) -> int:
+                mine = free.pop()
+                mine(batch[: len(span)])
+                free.append(mine)
+                return len(span)
+
+            list(in_order(pool, one, spans, ahead=cores()))
+        torch.set_num_threads(before)
+
+    for way in (together, side_by_side):
+        way()  # warm
+    return min((together, side_by_side), key=timed)
+
+
+def audit_all(classifier: Classifier, engine: str, data: Path) -> float:
+    """Seconds from the first picture read to the store complete."""
+    begun = 0.0
+
+    def begin(_total: int, _done: int) -> None:
+        nonlocal begun
+        begun = time.perf_counter()
+
+    with tempfile.TemporaryDirectory() as out:
+        wish = Wish(engine=engine, batch_size=BATCH)
+        run(data, classifier, out, wish, Watching(begin=begin))
+        return time.perf_counter() - begun
+
+
+# Memory, time and size
+
+
+MEMORY = """## Memory and CIFAR-10
+
+One command a row, `resnet20-cifar10` over CIFAR-10's pictures (the last one: over a part of them
+twice); peak memory is that of the whole process.
+
+| pictures | seconds | pictures/s | peak memory | store | a picture |
+| ---: | ---: | ---: | ---: | ---: | ---: |"""
+
+
+def memory_rows(*, quick: bool) -> Iterator[str]:
+    """The memory curve, line by line."""
+    counts = (1_000, 4_000) if quick else (1_000, 10_000, 60_000, 100_000)
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data")
+        data.mkdir()
+        for copy in range(2):
+            for part in ("train", "test"):
+                name = f"{copy}-{part}.parquet"
+                (data / name).symlink_to((DATA / "cifar10-jpeg" / f"{part}.parquet").resolve())
+        for count in counts:
+            source = data if count > 60_000 else DATA / "cifar10-jpeg"
+            yield memory_row(source, count, Path(folder, str(count)))
+
+
+def memory_row(source: Path, count: int, out: Path) -> str:
+    """One audit, in a process of its own."""
+    typed = f"audit {source} --model resnet20-cifar10 --limit {count} --out {out}"
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "seewhy", *typed.split()], stdout=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        raise RuntimeError(typed)
+    size = sum(shard.bytes for shard in open_audit(out).manifest.shards)
+    return (
+        f"| {count:,} | {seconds:.0f} | {count / seconds:,.0f} | {usage.ru_maxrss / 1024:,.0f} MiB"
+        f" | {size / 1e6:.1f} MB | {size / count:,.0f} bytes |"
+    )
+
+
+# Scaled decoding
+
+
+SCALED = """## What decoding at a smaller scale changes
+
+`--scaled-decoding` lets a JPEG be decoded at 1/2, 1/4 or 1/8 of its size where that still covers
+the size that the picture is brought to. It changes pixels, so it changes logits: here over the
+sample pictures, as shares of the largest logit's magnitude. That is why it is off unless asked for.
+
+| network | decoded smaller | time, of full decoding | mean change | largest change \
+| other prediction |
+| --- | ---: | ---: | ---: | ---: | ---: |"""
+
+
+def scaled_rows(*, quick: bool) -> Iterator[str]:
+    """The table of scaled decoding; of EfficientNet-Lite0 alone, for its weights are real."""
+    classifier = load_model("efficientnet-lite0")
+    listing = list_pictures(DATA / "imagenet-samples").first(32 if quick else None)
+    every, took = [], []
+    for scaled in (False, True):
+        start = time.process_time()
+        frames = prepare(listing, range(len(listing)), classifier.preprocess, scaled=scaled).frames
+        took.append(time.process_time() - start)
+        with torch.inference_mode():
+            parts = normalised(frames, classifier.preprocess).split(BATCH)
+            every.append(torch.cat([classifier.module(part) for part in parts]))
+    full, small = every
+    change = ((full - small).abs().max(1).values / full.abs().max(1).values).numpy()
+    other = (full.argmax(1) != small.argmax(1)).float().mean().item()
+    fewer = statistics.mean(
+        _is_smaller(path, classifier) for path in map(listing.pictures.path_of, range(len(listing)))
+    )
+    yield (
+        f"| EfficientNet-Lite0 | {fewer:.0%} | {took[1] / took[0]:.0%} | {change.mean():.1%}"
+        f" | {change.max():.1%} | {other:.1%} |"
+    )
+
+
+def _is_smaller(path: str, classifier: Classifier) -> bool:
+    image, size = images.read_scaled(path, classifier.preprocess.resized)
+    return image.size != size
+
+
+def tables(*, quick: bool) -> Iterator[str]:
+    """All three tables."""
+    for about, lines in ((ABOUT, rows), (MEMORY, memory_rows), (SCALED, scaled_rows)):
+        yield from about.splitlines()
+        yield from lines(quick=quick)
+        yield ""
+
+
+def main() -> None:
+    """Print the tables, and write them into the page unless the look was short."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.audit")
+    parser.add_argument("--quick", action="store_true", help="a short look")
+    options = parser.parse_args()
+    torch.set_num_threads(cores())
+    page = []
+    for line in tables(quick=options.quick):
+        print(line, flush=True)
+        page.append(line)
+    if not options.quick:
+        text = PAGE.read_text("utf-8")
+        between = "<!-- measured -->\n" + "\n".join(page).rstrip() + "\n<!-- end -->"
+        PAGE.write_text(
+            re.sub(r"<!-- measured -->.*<!-- end -->", lambda _: between, text, flags=re.DOTALL),
+            encoding="utf-8",
+        )
+
+
+if __name__ == "__main__":
+    main()
