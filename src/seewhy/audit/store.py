@@ -326,7 +326,23 @@ def write_shard(folder: str | Path, number: int, table: Any, manifest: Manifest)
     Raises:
         FileError: it cannot be written: disk full, no permission.
     """
-    pa = _pyarrow(f"audit {folder}")
+    shard, content = encoded(number, table, manifest)
+    write_content(folder, shard, content)
+    return shard
+
+
+def write_content(folder: str | Path, shard: Shard, content: Any) -> None:
+    """Write the bytes of a shard whole, and wait until the disk has them.
+
+    Raises:
+        FileError: they cannot be written: disk full, no permission.
+    """
+    write_whole(Path(folder) / shard.file, [content], durable=True)
+
+
+def encoded(number: int, table: Any, manifest: Manifest) -> tuple[Shard, Any]:
+    """A shard, and the bytes of its file, a `pyarrow.Buffer`; see `write_shard`."""
+    pa = _pyarrow(f"shard {number}")
     import pyarrow.parquet as parquet
 
     marked = table.cast(schema()).replace_schema_metadata(
@@ -345,10 +361,9 @@ def write_shard(folder: str | Path, number: int, table: Any, manifest: Manifest)
         write_statistics=_WITH_STATISTICS,
     )
     content = sink.getvalue()
-    name = shard_file(number)
-    write_whole(Path(folder) / name, [content], durable=True)
     digest = hashlib.sha256(content).hexdigest()
-    return Shard(name, *_counted(table, manifest), bytes=content.size, sha256=digest)
+    counted = _counted(table, manifest)
+    return Shard(shard_file(number), *counted, bytes=content.size, sha256=digest), content
 
 
 # Not of texts: DuckDB 2.0 takes a text column for constant, nulls and all, where the smallest text

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -93,6 +96,20 @@ def audit(
         int,
         typer.Option(min=1, metavar="N", help="Rows of one file.", rich_help_panel="Running"),
     ] = 4096,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Run on a Ray cluster: HOST:PORT, auto (this machine's), or local (start one).",
+            rich_help_panel="Running",
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="With --ray; one a GPU or core.", rich_help_panel="Running"
+        ),
+    ] = None,
     scaled_decoding: Annotated[
         bool,
         typer.Option(
@@ -105,8 +122,9 @@ def audit(
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy audit` and return its exit code."""
-    from seewhy.audit.local import Watching, Wish, run
+    from seewhy.audit.local import Watching, Wish
 
+    run = _runner(ray, workers, model)
     wish = Wish(
         top=top,
         engine=engine,
@@ -120,7 +138,7 @@ def audit(
         scaled=scaled_decoding,
         restart=restart,
     )
-    network = model.load()
+    network = (model if ray is None else replace(model, device="cpu")).load()
     with ExitStack() as stack:
         told = _Told(stack)
         watching = Watching(told.begin, told.advance, told.failed, told.note)
@@ -134,6 +152,28 @@ def audit(
     else:
         print(plain(_summary(out, manifest, told)))
     return _verdict(out, manifest)
+
+
+def _runner(
+    ray: str | None, workers: int | None, model: options.ModelOptions
+) -> Callable[..., Manifest]:
+    """What runs it: this machine, or a cluster; its machines choose their device."""
+    from seewhy.errors import InputError
+
+    if ray is None and workers is not None:
+        raise InputError(
+            "--workers",
+            expected="--ray, of whose workers it is the number",
+            got="none",
+            fix="add --ray local, or use --threads",
+        )
+    if ray is None:
+        from seewhy.audit.local import run
+
+        return run
+    from seewhy.audit import ray as rayed
+
+    return partial(rayed.run, cluster=rayed.Cluster(ray, workers, model.device))
 
 
 class _Told:
