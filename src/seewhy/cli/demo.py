@@ -45,7 +45,7 @@ def demo(
 ) -> int:
     """Run `seewhy demo` and return its exit code."""
     from seewhy import files
-    from seewhy.cli.explain import ask
+    from seewhy.cli.asking import ask
     from seewhy.cli.output import Output, labels
     from seewhy.cli.run import Wish, run
 
