@@ -13,6 +13,7 @@ from torch import Tensor
 from seewhy import evidence, rounding
 from seewhy.heads.channels import Channels
 from seewhy.heads.held import Holding
+from seewhy.heads.held_rules import RULES, WITH_GATES
 from seewhy.heads.layout import BATCH, CHANNEL, Layout
 from seewhy.heads.refusals import Refusal
 from seewhy.heads.tail import Tail, gradients, require_gradient
@@ -82,7 +83,8 @@ def held(tail: Tail, layout: Layout, *, gates: bool) -> Holding:
     """The tail with its weights held; what the features' channels are is known."""
     axes = frozenset(axis for axis, label in enumerate(layout.axes) if label == CHANNEL)
     batch = tail.trace.shape(tail.features)[0]
-    return Holding(tail, Channels(tail.trace, {tail.features: axes}), batch, gates)
+    rules = WITH_GATES if gates else RULES
+    return Holding(tail, Channels(tail.trace, {tail.features: axes}), batch, rules, gates)
 
 
 def _flat(logits: Tensor, features: Tensor) -> Tensor:
