@@ -322,7 +322,7 @@ def _one_pass_or_more(
     engine: Engine | str | None,
 ) -> Callable[..., Explanation]:
     """What explains: one plain pass, or the mean over the views that are wished for."""
-    if scales is None and (resolution, how, flip) == (1, "auto", False):
+    if scales is None and (resolution, how, flip, engine) == (1, "auto", False, None):
         return _explained
     wanted = wish(resolution, how, flip, scales)
     if wanted.is_plain:
