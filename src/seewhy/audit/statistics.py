@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Float64
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from seewhy import localize
 from seewhy.audit.names import BoxTable
@@ -174,18 +175,40 @@ def _stretch(cells: int, pixels: int) -> NDArray[np.float32]:
 def _components(
     masks: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Of each component the picture it is in, its pixels and its box (n, 4).
+    """Of each component the picture it is in, its pixels and its box (n, 4)."""
+    x0, x1 = _ends(np.asarray(masks.any(1)))
+    y0, y1 = _ends(np.asarray(masks.any(2)))
+    owner, parts = [], []
+    for index in np.flatnonzero(x1):
+        left, top = int(x0[index]), int(y0[index])
+        found = _pieces(masks[index, top : y1[index], left : x1[index]])
+        owner.append(np.full(len(found), index))
+        parts.append(found + np.array([left, top, left, top, 0]))
+    every = np.concatenate([np.zeros((0, 5)), *parts])
+    owners = np.concatenate([np.zeros(0, np.int64), *owner])
+    return owners, every[:, 4].astype(np.int64), every[:, :4]
 
-    The masks are laid one below the other, an empty line between them, and looked at as one.
+
+def _ends(any_there: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where the first is in each line, and after the last; both 0 where there is none."""
+    there = any_there.any(1)
+    return any_there.argmax(1), (any_there.shape[1] - any_there[:, ::-1].argmax(1)) * there
+
+
+def _pieces(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The boxes and the pixels of a mask's components, (n, 5), where the mask has no empty edge.
+
+    Most masks are in one piece, which fills them from edge to edge.
     """
-    count, height, width = masks.shape
-    column = np.zeros((count, height + 1, width), dtype=bool)
-    column[:, :height] = masks
-    labels, boxes = localize.labelled(column.reshape(-1, width))
-    areas = np.bincount(labels[labels > 0], minlength=len(boxes) + 1)[1:]
-    owner = (boxes[:, 1] // (height + 1)).astype(np.int64)
-    boxes[:, 1::2] -= (owner * (height + 1))[:, None]
-    return owner, areas, boxes
+    height, width = mask.shape
+    labels, count = ndimage.label(mask, structure=_TOUCHING)
+    if count == 1:
+        return np.array([[0.0, 0, width, height, np.count_nonzero(mask)]])
+    areas = np.bincount(labels.ravel())[1:]
+    return np.concatenate([localize.boxes_of_labels(labels), areas[:, None]], 1)
+
+
+_TOUCHING = np.ones((3, 3), dtype=bool)  # also at a corner
 
 
 def _share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> NDArray[np.float64]:
