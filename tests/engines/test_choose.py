@@ -106,3 +106,23 @@ def test_a_head_that_is_read_anew_runs_in_pytorch() -> None:
     net, x = Net(lambda net, f: net.fc(f.amax((2, 3)))).eval(), torch.randn(3, 3, 12, 12)
     head = seewhy.heads.cached_head(net, x)
     assert make_engine(net, head, "auto", example=x).name == "torch"
+
+
+def test_integers_that_decide_differently_are_left_out() -> None:
+    net = Net(gap).eval()
+    x = torch.randn(32, 3, 3, 3, generator=torch.Generator().manual_seed(0)) * 2
+    x = torch.nn.functional.interpolate(x, (12, 12), mode="bilinear")
+    order = make_order(net, seewhy.find_head(net, x), "int8", example=x)
+    with pytest.raises(ModelError, match=r"left out, [0-9]+ of 32 pictures keep their top-1"):
+        choose(order, {"wrong": lambda order: Shuffled("wrong", order)}, seconds=0.0)
+
+
+@dataclass
+class Shuffled(Fake):
+    """Its classes are mixed up before the maps are made: they still add up."""
+
+    precision: Precision = "int8"
+
+    def __call__(self, batch: Tensor) -> Seen:
+        seen = make_engine(self.order.model, self.order.head, example=batch)(-batch)
+        return Seen(seen.logits, seen.features)

@@ -10,9 +10,11 @@ import torch
 
 from seewhy import evidence
 from seewhy.engines.engine import TOLERANCES, Engine, Order
+from seewhy.engines.quantised import kept
 from seewhy.errors import ModelError, SeewhyError
 from seewhy.heads import Seen
 
+KEPT = 0.95  # of the pictures have to be decided as in float32, by an engine of integers
 SECONDS = 1.0  # for all engines together, after one warming pass each
 LEFT_OUT = {"compile": "compiling takes up to a minute; name it to use it"}
 
@@ -94,12 +96,21 @@ def _made(
 def _warm(order: Order, engine: Engine) -> Trial:
     """A first pass, and whether its maps add up."""
     try:
-        deviation = _deviation(order, engine(order.example))
+        seen = engine(order.example)
+        deviation = _deviation(order, seen)
     except SeewhyError as refusal:
         return Trial(engine.name, left_out=str(refusal))
+    return Trial(engine.name, certificate=deviation, left_out=_why_not(order, seen, deviation))
+
+
+def _why_not(order: Order, seen: Seen, deviation: float) -> str | None:
+    """Why an engine that runs is left out: its maps do not add up, or it decides differently."""
     tolerance = TOLERANCES[order.precision]
-    why = None if deviation <= tolerance else f"rounding explains {tolerance:.0e}"
-    return Trial(engine.name, certificate=deviation, left_out=why)
+    if not deviation <= tolerance:
+        return f"rounding explains {tolerance:.0e}"
+    count = len(order.example)
+    same = kept(order, seen) if order.precision == "int8" else count
+    return None if same >= KEPT * count else f"{same} of {count} pictures keep their top-1"
 
 
 @torch.no_grad()

@@ -11,8 +11,8 @@ import copy
 import io
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,12 +41,10 @@ class Exported:
     Attributes:
         model: an `onnx.ModelProto`.
         size: the shape (channel, *size) of the pictures.
-        facts: more for `Engine.describe`.
     """
 
     model: Any
     size: tuple[int, ...]
-    facts: Mapping[str, str] = field(default_factory=dict)
 
     def serialised(self) -> bytes:
         """The model as the bytes of a file."""

@@ -10,6 +10,7 @@ from seewhy.engines import parts
 from seewhy.engines.engine import Order, require_size
 from seewhy.engines.exported import run_in_onnxruntime
 from seewhy.engines.network import network
+from seewhy.engines.quantised import account
 from seewhy.heads import Seen
 from seewhy.models.parts import import_extra
 
@@ -27,9 +28,9 @@ class OnnxRuntime:
         self._head, self._size = order.head, tuple(order.example.shape[1:])
         lanes = parts.lanes(order)
         model = network(order)
-        self._facts = model.facts
         self._run = run_in_onnxruntime(model.serialised(), threads=max(1, order.threads // lanes))
         self._lanes, self._pool = lanes, ThreadPoolExecutor(lanes, thread_name_prefix="seewhy-onnx")
+        self._facts = account(self, order)
 
     def describe(self) -> dict[str, str]:
         """See `Engine`."""

@@ -11,6 +11,7 @@ from seewhy.engines import parts
 from seewhy.engines.engine import Order, Precision, require_size
 from seewhy.engines.exported import INPUT
 from seewhy.engines.network import network
+from seewhy.engines.quantised import account
 from seewhy.errors import InputError
 from seewhy.heads import Seen
 from seewhy.models.parts import import_extra
@@ -40,11 +41,10 @@ class OpenVino:
         self._library = f"openvino {openvino.__version__.partition('-')[0]}"
         self._head, self._size = order.head, tuple(order.example.shape[1:])
         self._lanes = parts.lanes(order)
-        model = network(order)
-        self._facts = model.facts
-        read = core.read_model(model.serialised())
-        self._model = core.compile_model(read, "CPU", self._settings())
+        model = core.read_model(network(order).serialised())
+        self._model = core.compile_model(model, "CPU", self._settings())
         self._requests: list[Any] = []
+        self._facts = account(self, order)
 
     def describe(self) -> dict[str, str]:
         """See `Engine`."""

@@ -3,7 +3,8 @@
 Weights and activations become integers, each layer's range of activations being that of the
 pictures shown (Jacob et al., CVPR 2018). What follows the features stays in float32: logits and
 maps are made from the same features, so the certificate says of the maps what it always says. What
-it cannot say is how far this network has moved from the one it was made of; `facts` tell.
+it cannot say is how far this network has moved from the one it was made of: `account` tells, of
+each engine by itself, for two may run the same integers and one of them badly.
 """
 
 from __future__ import annotations
@@ -18,9 +19,10 @@ import torch
 from torch import Tensor
 
 from seewhy.engines import parts
-from seewhy.engines.engine import Order
-from seewhy.engines.exported import INPUT, OUTPUTS, Exported, run_in_onnxruntime
+from seewhy.engines.engine import Engine, Order
+from seewhy.engines.exported import INPUT, OUTPUTS, Exported, exported, run_in_onnxruntime
 from seewhy.errors import ModelError
+from seewhy.heads import Seen
 from seewhy.models.parts import import_extra
 from seewhy.wording import complaint
 
@@ -31,9 +33,8 @@ def quantised(made: Exported, order: Order) -> Exported:
     Raises:
         ModelError: it cannot be quantised.
     """
-    pieces = parts.split(order.example)
     try:
-        model = _quantised(made.serialised(), pieces)
+        return Exported(_quantised(made.serialised(), parts.split(order.example)), made.size)
     except Exception as problem:  # the tool raises whatever it likes
         raise ModelError(
             "precision int8",
@@ -41,8 +42,6 @@ def quantised(made: Exported, order: Order) -> Exported:
             got=complaint(problem),
             fix='use the precision "float32"',
         ) from problem
-    whole = Exported(model, made.size)
-    return Exported(model, made.size, {"calibrated": _account(made, whole, pieces, order.threads)})
 
 
 def _quantised(model: bytes, pieces: list[Tensor]) -> Any:
@@ -92,9 +91,17 @@ def _after_features(graph: Any) -> list[str]:
     return names
 
 
-def _account(made: Exported, quantised: Exported, pieces: list[Tensor], threads: int) -> str:
-    """How often the integers decide as float32 does, on the calibration pictures."""
-    runs = [run_in_onnxruntime(each.serialised(), threads=threads) for each in (made, quantised)]
-    before, after = (torch.cat([run(piece)[0].flatten(1) for piece in pieces]) for run in runs)
-    same = int((before.argmax(1) == after.argmax(1)).sum())
-    return f"on {len(before)} pictures, of which {same} keep their top-1"
+def account(engine: Engine, order: Order) -> dict[str, str]:
+    """What an engine has to say of its integers; nothing if it has none."""
+    if order.precision != "int8":
+        return {}
+    count = len(order.example)
+    same = kept(order, engine(order.example))
+    return {"calibrated": f"on {count} pictures, of which {same} keep their top-1"}
+
+
+def kept(order: Order, seen: Seen) -> int:
+    """How many of the calibration pictures the integers decide as float32 does."""
+    run = run_in_onnxruntime(exported(order).serialised(), threads=order.threads)
+    exact = torch.cat([run(piece)[0].flatten(1) for piece in parts.split(order.example)])
+    return int((exact.argmax(1) == seen.logits.argmax(1)).sum())
