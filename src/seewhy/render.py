@@ -281,7 +281,8 @@ def plate(
     """
     scale = _own_limit(evidence.map) if limit is None else limit
     drawn = overlay(picture.image, evidence.map, picture.geometry, style=style, limit=scale)
-    drawn = outlined(drawn, evidence)
+    if evidence.refined is None:  # else its regions are not of this map
+        drawn = outlined(drawn, evidence)
     width = max(_CELL, drawn.width)
     zoom = max(1, round(width / 512))
     below = legend(evidence, picture.against, scale, style=style, width=width, zoom=zoom)
@@ -341,7 +342,8 @@ def _row(
     cells = [arrange([_centred(small.image), written(_about(picture))], down=True, gap=6)]
     for entry, scale in entries:
         drawn = overlay(small.image, entry.map, small.geometry, style=style, limit=scale)
-        drawn = outlined(drawn, entry)
+        if entry.refined is None:  # else its regions are not of this map
+            drawn = outlined(drawn, entry)
         below = legend(entry, picture.against, scale, style=style)
         cells.append(arrange([_centred(drawn), *below], down=True, gap=6))
     return arrange(cells, down=False, gap=_GAP)

@@ -54,6 +54,20 @@ def test_it_is_drawn_beside_the_evidence(
         assert drawn.width >= 330  # the words are not cut
 
 
+def test_its_boxes_are_drawn_on_it_alone(
+    here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for folder, more in (("none", ()), ("boxes", ("--boxes",))):
+        said(capsys, "--classes", "0", "--out", str(tmp_path / folder), "--refine", *more)
+    names = {path.name for path in (tmp_path / "boxes").iterdir()}
+    alike = {
+        n
+        for n in names
+        if (tmp_path / "none" / n).read_bytes() == (tmp_path / "boxes" / n).read_bytes()
+    }
+    assert names - alike == {"good.0.refined.jpg"}
+
+
 def test_json_says_what_it_is_not(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = entry(capsys, "--refine", "--boxes")
     assert found["refined"] == {"grid": [16, 16], "is": WORDS}

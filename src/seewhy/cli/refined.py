@@ -19,7 +19,8 @@ Refine = Annotated[
     typer.Option(
         "--refine",
         metavar=" ",
-        help="Show where the object is, too; that is no evidence. Boxes are then of this.",
+        help="Show where the object is, too; that is no evidence. Boxes are then of this, "
+        "and drawn on it alone.",
         rich_help_panel="Boxes",
     ),
 ]
