@@ -488,8 +488,8 @@ def test_attaching_says_what_it_is_for() -> None:
         attach(Given(POOLED["amax"], 3), torch.randn(2, 3, 4, 5))
     assert str(refused.value) == (
         "head: expected one of kind linear, class-maps or normalised, got one of kind pooled: amax"
-        " -> addmm, 3 x 4 x 5 -> 3 classes; use seewhy.explain as it is, which reads such a head"
-        " anew in every pass"
+        " -> addmm, 3 x 4 x 5 -> 3 classes; call seewhy.explain for each batch instead, or train"
+        " another head by to_gap"
     )
 
 

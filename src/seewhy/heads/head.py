@@ -89,7 +89,7 @@ class Head:
                 "head",
                 expected="one of kind linear, class-maps or normalised",
                 got=f"one of kind {self.describe()}",
-                fix="use seewhy.explain as it is, which reads such a head anew in every pass",
+                fix="call seewhy.explain for each batch instead, or train another head by to_gap",
             )
 
     def rows(
