@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,12 @@ def test_batches_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     for measure, scores in whole.similarity["cam"].items():
         for one, other in zip(scores, parts.similarity["cam"][measure], strict=True):
             assert one.values == pytest.approx(other.values, abs=1e-4, nan_ok=True)
+
+
+def test_of_quantities_the_first_is_explained() -> None:
+    model = replace(classifier(), task="regression")
+    assert randomisation_test(model, PICTURES[2:], ["cam"]).shown.of == "red"
+    assert outcome(["cam"], PICTURES[2:]).shown.of == "dark"
 
 
 def test_what_is_shown() -> None:

@@ -89,7 +89,7 @@ def faithfulness(
         if value < 1:
             raise InputError(name, expected="1 or more", got=str(value), fix="pass a larger number")
     check_area(area)
-    meant = _task(model, task)
+    meant = meant_by(model, task)
     settings, measures = (
         Settings(steps, area, seed, meant, precision),
         choose_metrics(metrics, meant),
@@ -116,7 +116,7 @@ def faithfulness(
     )
 
 
-def _task(model: Classifier, wanted: Task | None) -> Task:
+def meant_by(model: Classifier, wanted: Task | None = None) -> Task:
     """What the outputs mean; one logit for yes and no is a label like others: "yes"."""
     wanted = wanted or model.task
     count = model.num_classes or (1 if wanted == "binary" else 2)

@@ -19,7 +19,7 @@ from seewhy.comparison.look import Eye
 from seewhy.errors import InputError, ModelError, SeewhyError
 from seewhy.figures.source import source_of
 from seewhy.judging.chosen import named
-from seewhy.judging.faithfulness import chunks, loaded, subjects_of
+from seewhy.judging.faithfulness import chunks, loaded, meant_by, subjects_of
 from seewhy.judging.reinitialise import check_order, copied, layers_of, randomised
 from seewhy.methods import Method
 from seewhy.methods.passes import at_once
@@ -141,9 +141,9 @@ def randomisation_test(
 ) -> Randomisation:
     """Redraw a network's layers, one after the other, and see whether maps follow.
 
-    The class explained is the one that the network as it is predicts. All is done on a copy.
-    Similarities are Spearman's rank correlation of the signed maps and of their magnitudes, and the
-    structural similarity of the magnitudes, each a mean over the pictures.
+    The class explained is the one that the network as it is predicts; of quantities, the first. All
+    is done on a copy. Similarities are Spearman's rank correlation of the signed maps and of their
+    magnitudes, and the structural similarity of the magnitudes, each a mean over the pictures.
 
     Args:
         model: what `load_model` gives.
@@ -169,7 +169,7 @@ def randomisation_test(
     check_order(order)
     chosen = named(USUAL if methods is None else methods)
     source = source_of(pictures).fitted_to(model.name, model.class_names, model.num_classes)
-    eye = Eye(model, source)
+    eye = Eye(model, source, task=meant_by(model))
     subjects = subjects_of(eye, count, seed)
     batches = list(chunks(subjects, at_once(model.example(1))))
     trial = _Trial(model, chosen, order, seed)
