@@ -44,9 +44,22 @@ def test_volumes_and_lengths_of_their_own(
     np.save(tmp_path / "c.npy", ecg())
     files = [str(tmp_path / "*.npy"), str(tmp_path / "a.npz")]
     typed = [*files, "--model", "nets.py:scan", "--out", str(tmp_path / "out")]
-    assert main(["explain", *typed]) == 2
-    assert capsys.readouterr().err.count("\n") == 1
-    (tmp_path / "c.npy").unlink()
+    (tmp_path / "0.npy").write_text("not an array")
+    assert main(["explain", *typed]) == 1
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-3:] == [
+        "2 of 4 pictures failed:",
+        f"  {tmp_path / '0.npy'}: expected an array (channels, time) or (channels, depth, height,"
+        " width), got something else; save it with numpy.save",
+        f"  {tmp_path / 'c.npy'}: expected a volume of 1 channel, as the first array is, got shape"
+        " (2, 90); explain it apart, with a network for it",
+    ]
+    assert [line.split()[0] for line in said.out.splitlines() if "adds up" in line] == [
+        "a.npz",
+        "b.npy",
+    ]
+    for name in ("0.npy", "c.npy"):
+        (tmp_path / name).unlink()
     assert main(["explain", *typed]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[-2:]] == ["a.npz", "b.npy"]

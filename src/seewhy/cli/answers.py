@@ -79,7 +79,9 @@ class Question:
             ImageError, DataError: it cannot be read.
         """
         if self.takes_arrays:
-            return arrays.read(path), None
+            array = arrays.read(path)
+            arrays.require_like(path, array.shape, self.model.shape or array.shape)
+            return array, None
         return self.model.preprocess(images.read(path))
 
     @property

@@ -75,6 +75,40 @@ def read(path: Path) -> Array:
     return np.ascontiguousarray(array, np.float32)
 
 
+def shape_of_input(paths: Sequence[Path]) -> tuple[int, ...]:
+    """The shape of the first array that can be read: what the network is taken to be for.
+
+    Raises:
+        DataError: none can be; why the first cannot.
+    """
+    first: DataError | None = None
+    for path in paths:
+        try:
+            return read(path).shape
+        except DataError as problem:
+            first = first or problem
+    assert first is not None, "there is a path"
+    raise first
+
+
+def require_like(path: Path, shape: Sequence[int], network: Sequence[int]) -> None:
+    """See that an array has the axes and channels that the network was made for.
+
+    Raises:
+        DataError: it has not.
+    """
+    if len(shape) == len(network) and shape[0] == network[0]:
+        return
+    what = "sequence" if len(network) == 2 else "volume"
+    channels = f"{network[0]} channel" + ("s" if network[0] > 1 else "")
+    raise DataError(
+        str(path),
+        expected=f"a {what} of {channels}, as the first array is",
+        got=f"shape {tuple(shape)}",
+        fix="explain it apart, with a network for it",
+    )
+
+
 def _load(path: Path) -> NDArray[Any]:
     import numpy as np
 

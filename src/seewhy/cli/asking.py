@@ -185,7 +185,7 @@ class Asked:
     ) -> Question:
         usual = "top5" if self.drawing.folder else "predicted"
         return ask(
-            self.model.load(shape=arrays.read(paths[0]).shape if takes_arrays else None),
+            self.model.load(shape=arrays.shape_of_input(paths) if takes_arrays else None),
             usual if self.classes is None else self.classes,
             self.against,
             1 if takes_arrays else self.running.batch_size,  # they may be of several lengths
