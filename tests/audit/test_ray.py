@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 import os
 import shutil
@@ -57,6 +58,12 @@ def cluster() -> Iterator[Any]:
     yield made
     made.shutdown()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def _print_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray puts a `print` of its own into the place of Python's, and leaves it there."""
+    monkeypatch.setattr(builtins, "print", builtins.print)
 
 
 @pytest.fixture(scope="module")
