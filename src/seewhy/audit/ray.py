@@ -16,6 +16,7 @@ import copy
 import logging
 import os
 import pickle
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -332,7 +333,9 @@ class _Run:
         with _quiet(self.ray):
             answers = self._answers(numbers)
             try:
-                for table in answers.iter_batches(batch_size=None, batch_format="pyarrow"):
+                for table in answers.iter_batches(
+                    batch_size=None, batch_format="pyarrow", prefetch_batches=0
+                ):
                     for answer in table["answer"]:
                         self._keep(pickle.loads(answer.as_py()))  # noqa: S301 -- of our own workers
             except self.ray.exceptions.RayError:  # a machine took answers with it
@@ -426,12 +429,13 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
         return
     try:
-        ray.init(
-            address=address,
-            include_dashboard=False if address == HERE else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _hushed():
+            ray.init(
+                address=address,
+                include_dashboard=False if address == HERE else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     except Exception as problem:  # of several kinds
         raise AuditError(
             f"cluster {address}",
@@ -443,6 +447,20 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """What Ray's own core says on stderr as it starts, past Python, goes nowhere."""
+    sys.stderr.flush()
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
 
 
 @contextmanager
