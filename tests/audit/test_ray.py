@@ -275,6 +275,14 @@ def test_no_ray(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         rayed.run(pictures, classifier(), tmp_path, SMALL)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense"])
+def test_no_cluster_there(address: str, pictures: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray.data", reason="needs ray", exc_type=ImportError)
+    model, where = classifier(), rayed.Cluster(address)
+    with pytest.raises(AuditError, match=f"cluster {address}: expected the head of a Ray cluster"):
+        rayed.run(pictures, model, tmp_path, SMALL, cluster=where)
+
+
 def test_workers_want_a_cluster(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

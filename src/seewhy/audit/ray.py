@@ -16,6 +16,7 @@ import copy
 import logging
 import os
 import pickle
+import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -61,6 +62,7 @@ from seewhy.wording import complaint
 
 HERE = "local"
 PATIENCE = 3  # rounds without a single shard
+KNOCK = 10  # seconds
 
 # Ray reads these as it is imported: no report to its makers, no warning that a worker without a GPU
 # will see none, and nothing on stderr about what is ours to judge.
@@ -429,6 +431,7 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
         return
     try:
+        _knock(address)
         with _hushed():
             ray.init(
                 address=address,
@@ -447,6 +450,17 @@ def _connected(address: str) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens at HOST:PORT; Ray would try for minutes, without a word.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and "://" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK).close()
 
 
 @contextmanager
