@@ -20,7 +20,7 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial, wraps
 from pathlib import Path
@@ -334,12 +334,14 @@ class _Run:
         """Ask for each of these shards once, and keep those that come."""
         with _quiet(self.ray):
             answers = self._answers(numbers)
+            tables = answers.iter_batches(
+                batch_size=None, batch_format="pyarrow", prefetch_batches=0
+            )
             try:
-                for table in answers.iter_batches(
-                    batch_size=None, batch_format="pyarrow", prefetch_batches=0
-                ):
-                    for answer in table["answer"]:
-                        self._keep(pickle.loads(answer.as_py()))  # noqa: S301 -- of our own workers
+                with closing(iter(tables)) as arriving:  # whatever ends it, its workers end, too
+                    for table in arriving:
+                        for answer in table["answer"]:
+                            self._keep(pickle.loads(answer.as_py()))  # noqa: S301 -- our workers'
             except self.ray.exceptions.RayError:  # a machine took answers with it
                 return
 
