@@ -103,7 +103,7 @@ class Listing:
             self.boxes.of(row) if self.boxes else None,
         )
 
-    def entries(self, rows: range) -> Iterator[Entry]:
+    def entries(self, rows: Sequence[int]) -> Iterator[Entry]:
         """What is known of several."""
         return map(self.entry, rows)
 

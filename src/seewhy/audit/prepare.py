@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,7 @@ class Prepared:
 
 
 def prepare(
-    listing: Listing, rows: range, preprocess: Preprocess, *, scaled: bool = False
+    listing: Listing, rows: Sequence[int], preprocess: Preprocess, *, scaled: bool = False
 ) -> Prepared:
     """Read and frame some pictures; one that cannot be read is no reason to stop.
 
