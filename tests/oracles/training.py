@@ -39,6 +39,21 @@ def smoothed_cross_entropy(
     return total / len(labels)
 
 
+def mixed_cross_entropy(
+    logits: Sequence[Sequence[float]],
+    labels: Sequence[int],
+    others: Sequence[int],
+    shares: Sequence[float],
+    smoothing: float,
+) -> float:
+    """Return CutMix's loss: each picture's two losses, by how much of it has which label."""
+    total = 0.0
+    for row, label, other, share in zip(logits, labels, others, shares, strict=True):
+        own, strange = (smoothed_cross_entropy([row], [each], smoothing) for each in (label, other))
+        total += share * own + (1 - share) * strange
+    return total / len(labels)
+
+
 def moving_average(values: Sequence[float], first: float, decay: float) -> float:
     """Return the exponential moving average that begins with `first`."""
     average = first

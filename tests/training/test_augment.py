@@ -8,15 +8,17 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.oracles.augmentation import painted_over, viewed
+from tests.oracles.augmentation import mixed, painted_over, patched_over, viewed
 
 from seewhy.preprocess import Preprocess
 from seewhy.training.augment import (
     HOLE,
+    Augmentation,
     Views,
     augmentation,
     gather,
     grey,
+    kept,
     mirrored_inside,
     normalise,
 )
@@ -52,6 +54,43 @@ def test_a_batch_is_what_each_picture_gives(
         if views.holes is not None:
             want = painted_over(want, views.holes[place].tolist(), HOLE)
         np.testing.assert_array_equal(got[place], want)
+
+
+@given(
+    height=st.integers(2, 9),
+    width=st.integers(2, 9),
+    step=st.integers(0, 99),
+    hidden=st.floats(0, 0.99),
+    alpha=st.floats(0.1, 4),
+    is_grey=st.booleans(),
+)
+def test_a_batch_is_what_patches_and_neighbours_give(
+    height: int, width: int, step: int, hidden: float, alpha: float, is_grey: bool
+) -> None:
+    pictures, rows = noise(9, height, width), torch.tensor([4, 0, 8, 3])
+    mean = (0.5,) if is_grey else (0.25, 0.5, 1.0)
+    chance = augmentation(
+        step,
+        (height, width),
+        margin=0,
+        flip=False,
+        count=9,
+        hide_and_seek=hidden,
+        cutmix=alpha,
+        mean=mean,
+    )
+    views = chance.views(step, step, rows)
+    assert views.mixed is not None
+    got, shares = gather(pictures, rows, views).numpy(), kept(views.mixed, height, width)
+    shade = [128] * 3 if is_grey else [64, 128, 255]
+    every = [pictures[row].numpy() for row in rows]
+    if views.hidden is not None:
+        hide = views.hidden.tolist()
+        every = [patched_over(one, of_it, shade) for one, of_it in zip(every, hide, strict=True)]
+    for place, box in enumerate(views.mixed.tolist()):
+        want, share = mixed(every[place], every[(place + 1) % 4], box)
+        np.testing.assert_array_equal(got[place], want)
+        assert float(shares[place]) == pytest.approx(share, abs=1e-6)
 
 
 def test_one_picture_by_hand() -> None:
@@ -134,6 +173,78 @@ def test_holes_leave_all_other_draws_as_they_are() -> None:
     assert with_holes.holes is not None
     for name in ("down", "right", "mirrored"):
         assert torch.equal(getattr(without, name), getattr(with_holes, name))
+
+
+def test_holes_of_cutout_are_all_as_large_and_everywhere() -> None:
+    chance = augmentation(0, (20, 40), margin=0, flip=False, count=1, cutout=0.5)
+    holes = chance.views(0, 0, torch.zeros(5000, dtype=torch.int64)).holes
+    assert holes is not None
+    top, left, bottom, right = holes.T
+    assert set((bottom - top).tolist()) == {10}
+    assert set((right - left).tolist()) == {20}
+    assert (int(top.min()), int(top.max())) == (-5, 14)
+    assert (int(left.min()), int(left.max())) == (-10, 29)
+
+
+def all_of(chance: Augmentation, count: int = 5000) -> Views:
+    return chance.views(0, 0, torch.zeros(count, dtype=torch.int64))
+
+
+def test_each_patch_is_hidden_as_often_as_it_says() -> None:
+    chance = augmentation(0, (32, 32), margin=0, flip=False, count=1, hide_and_seek=0.25)
+    hidden = all_of(chance).hidden
+    assert hidden is not None
+    assert hidden.float().mean(0).flatten().tolist() == pytest.approx([0.25] * 16, abs=0.025)
+    apart = hidden.flatten(1).float()
+    assert float((apart.T.corrcoef() - torch.eye(16)).abs().max()) < 0.06
+
+
+@pytest.mark.parametrize(("alpha", "spread"), [(1.0, 1 / 12), (0.3, 0.25 / 1.6)])
+def test_what_is_mixed_is_distributed_as_beta(alpha: float, spread: float) -> None:
+    chance = augmentation(0, (1000, 1000), margin=0, flip=False, count=1, cutmix=alpha)
+    boxes = all_of(chance).mixed
+    assert boxes is not None
+    top, left, bottom, right = boxes.double().T
+    taken = (bottom - top) * (right - left) / 1e6  # before its edges are cut off
+    assert float(taken.mean()) == pytest.approx(0.5, abs=0.02)
+    assert float(taken.var()) == pytest.approx(spread, rel=0.05)
+    assert bool(((bottom - top) == (right - left)).all())
+    assert float(kept(boxes, 1000, 1000).mean()) > 0.5
+
+
+def test_patches_and_mixtures_leave_all_other_draws_as_they_are() -> None:
+    without, beside = (
+        augmentation(
+            0,
+            (32, 32),
+            margin=0.125,
+            flip=True,
+            count=8,
+            hole=0.5,
+            hide_and_seek=share,
+            cutmix=share,
+        ).views(3, 0, ROWS)
+        for share in (0.0, 0.5)
+    )
+    assert without.hidden is without.shades is without.mixed is None
+    assert beside.hidden is not None
+    assert beside.mixed is not None
+    for name in ("down", "right", "mirrored", "holes"):
+        assert torch.equal(getattr(without, name), getattr(beside, name))
+
+
+def test_the_patches_and_mixtures_of_published_runs() -> None:
+    chance = augmentation(0, (32, 32), margin=0, flip=False, count=8, hide_and_seek=0.5, cutmix=1.0)
+    views = chance.views(3, 0, ROWS)
+    assert views.hidden is not None
+    assert views.mixed is not None
+    assert views.hidden[0].int().tolist() == [
+        [1, 1, 0, 1],
+        [0, 1, 0, 0],
+        [0, 1, 0, 0],
+        [0, 1, 0, 0],
+    ]
+    assert views.mixed.tolist() == [[16, -1, 47, 30], [6, 1, 30, 25], [8, 24, 22, 38]]
 
 
 def test_the_holes_of_published_runs() -> None:

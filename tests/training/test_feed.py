@@ -20,13 +20,15 @@ HOW = Preprocess((16, 16), 1.0, "squash")
 NOT_MOVED = Augmentation(0, (0, 0))
 
 
-def moved(count: int) -> Augmentation:
-    return augmentation(0, (16, 16), margin=0.2, flip=True, count=count)
+def moved(count: int, *, cutmix: float = 0.0) -> Augmentation:
+    return augmentation(0, (16, 16), margin=0.2, flip=True, count=count, cutmix=cutmix)
 
 
-def feed(source: Source, *, rank: int = 0, world: int = 1, epochs: int = 2) -> Feed:
+def feed(
+    source: Source, *, rank: int = 0, world: int = 1, epochs: int = 2, cutmix: float = 0.0
+) -> Feed:
     timetable = Timetable(0, source.count, 16, epochs)
-    return Feed(source, timetable, moved(source.count), rank, world)
+    return Feed(source, timetable, moved(source.count, cutmix=cutmix), rank, world)
 
 
 def test_an_epoch_sees_each_picture_once_at_most() -> None:
@@ -47,15 +49,17 @@ def test_a_step_sees_the_same_whatever_was_asked_before() -> None:
     assert all(map(torch.equal, forwards, reversed(backwards)))
 
 
-def test_the_disk_gives_what_the_memory_gives(data: Dataset) -> None:
+@pytest.mark.parametrize("cutmix", [0.0, 1.0])
+def test_the_disk_gives_what_the_memory_gives(data: Dataset, cutmix: float) -> None:
     memory, disk = Memory(data.train.load(HOW)), Disk(data.train, HOW)
     assert (memory.count, memory.size) == (disk.count, disk.size) == (72, (16, 16))
-    with feed(memory).batches(1) as remembered, feed(disk).batches(1) as read:
+    one, other = (feed(source, cutmix=cutmix) for source in (memory, disk))
+    with one.batches(1) as remembered, other.batches(1) as read:
         pairs = list(zip(remembered, read, strict=True))
     assert len(pairs) == 7
-    for one, other in pairs:
-        assert torch.equal(one.pictures, other.pictures)
-        assert torch.equal(one.labels, other.labels)
+    for mine, theirs in pairs:
+        for field in ("pictures", "labels", *(("others", "shares") if cutmix else ())):
+            assert torch.equal(getattr(mine, field), getattr(theirs, field))
 
 
 def test_labels_belong_to_their_pictures(data: Dataset) -> None:
@@ -64,6 +68,27 @@ def test_labels_belong_to_their_pictures(data: Dataset) -> None:
     level = batch.pictures.float().mean((1, 2, 3))
     for value, label in zip(level.tolist(), batch.labels.tolist(), strict=True):
         assert abs(value - (180, 70, 125)[label]) < 12
+
+
+def test_mixed_pictures_have_the_labels_of_both(data: Dataset) -> None:
+    batch = feed(Memory(data.train.load(HOW)), cutmix=1.0).batch(2)
+    assert batch.others is not None
+    assert batch.shares is not None
+    assert torch.equal(batch.others, batch.labels.roll(-1))
+    own, other = (torch.tensor([180.0, 70.0, 125.0])[each] for each in (batch.labels, batch.others))
+    want = batch.shares * own + (1 - batch.shares) * other
+    assert torch.allclose(batch.pictures.float().mean((1, 2, 3)), want, atol=25)
+    assert 0 <= float(batch.shares.min()) < 0.4 < float(batch.shares.max()) <= 1
+
+
+def test_where_pictures_are_mixed_a_broken_one_is_nobody_s_neighbour(broken: Path) -> None:
+    source = Disk(load_dataset(broken).train, HOW)
+    batches = [feed(source, cutmix=1.0).batch(step) for step in range(4)]
+    for each in batches:
+        assert each.others is not None
+        assert each.shares is not None
+        assert len(each.pictures) == len(each.others) == len(each.shares) == len(each.labels)
+    assert 15 in {len(each.labels) for each in batches} or not source.skipped
 
 
 def test_processes_share_a_batch(data: Dataset) -> None:

@@ -53,10 +53,17 @@ def until_trained(out: Path, process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_killed_several_times_it_ends_with_the_same_weights(tmp_path: Path, precision: str) -> None:
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "--precision float32",
+        "--precision bfloat16",
+        "--precision float32 --cutout 0.3 --hide-and-seek 0.25 --cutmix 1",
+    ],
+)
+def test_killed_several_times_it_ends_with_the_same_weights(tmp_path: Path, typed: str) -> None:
     lay_out(tmp_path)
-    more = ("--precision", precision)
+    more = typed.split()
     assert ended(begun(tmp_path, "whole", *more))[0] == 0
     moments, kills = random.Random(0), 0
     for _ in range(5):

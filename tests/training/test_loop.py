@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tests.oracles.training import smoothed_cross_entropy
+from tests.oracles.training import mixed_cross_entropy, smoothed_cross_entropy
 from tests.training.test_feed import HOW, moved
 from torch import Tensor, nn
 
@@ -60,6 +61,14 @@ def test_the_loss_against_the_formula() -> None:
     sums = learner(Fixed(logits)).learn(batch(labels), 0)
     want = smoothed_cross_entropy([logits] * 4, labels, 0.1)
     assert sums.tolist() == pytest.approx([4 * want, 2, 4, 0], rel=1e-6)
+
+
+def test_the_loss_of_mixed_pictures_against_the_formula() -> None:
+    logits, labels, others, shares = [0.5, -1.0, 2.0], [2, 0, 2, 1], [0, 2, 2, 0], [0.75, 0.5, 0, 1]
+    mixed = replace(batch(labels), others=torch.tensor(others), shares=torch.tensor(shares))
+    sums = learner(Fixed(logits)).learn(mixed, 0)
+    want = mixed_cross_entropy([logits] * 4, labels, others, shares, 0.1)
+    assert sums.tolist() == pytest.approx([4 * want, 0.75 + 0.5 + 1, 4, 0], rel=1e-6)
 
 
 def test_a_step_moves_the_weights_the_schedule_s_way() -> None:

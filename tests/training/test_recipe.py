@@ -36,6 +36,10 @@ NAN, INFINITY = float("nan"), float("inf")
         ("momentum", NAN, "momentum: expected a share from 0, below 1, got nan"),
         ("warm_up", 1, "warm_up: expected a share from 0, below 1, got 1"),
         ("validation", -0.1, "validation: expected a share from 0, below 1, got -0.1"),
+        ("hide_and_seek", 1.0, "hide_and_seek: expected a share from 0, below 1, got 1.0"),
+        ("cutout", -0.1, "cutout: expected a share from 0, below 1, got -0.1"),
+        ("cutmix", -1.0, "cutmix: expected a finite number from 0, got -1.0; pass another cutmix"),
+        ("cutmix", NAN, "got nan"),
         ("trunk", 1.1, "trunk: expected a share from 0 to 1, got 1.1"),
         ("precision", "float16", "precision: expected auto, float32, bfloat16, got 'float16'"),
     ],
@@ -44,6 +48,12 @@ def test_values_that_make_no_sense(name: str, value: Any, said: str) -> None:
     with pytest.raises(InputError) as raised:
         Recipe(**{name: value})
     assert said in str(raised.value)
+
+
+def test_one_kind_of_hole() -> None:
+    with pytest.raises(InputError) as raised:
+        Recipe(hole=0.5, cutout=0.25)
+    assert str(raised.value) == "cutout: expected no hole beside it, got hole 0.5; choose one"
 
 
 @pytest.mark.parametrize(

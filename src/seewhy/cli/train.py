@@ -104,6 +104,15 @@ def train(
         float,
         _recipe(metavar="SHARE", help="Of a side, the largest hole painted over a picture."),
     ] = 0.0,
+    cutout: Annotated[
+        float, _recipe(metavar="SHARE", help="The same, but each hole as large as that.")
+    ] = 0.0,
+    hide_and_seek: Annotated[
+        float, _recipe(metavar="SHARE", help="Of the patches of a picture, 4 x 4, hidden.")
+    ] = 0.0,
+    cutmix: Annotated[
+        float, _recipe(metavar="ALPHA", help="Pictures with a part of another; 1: of any size.")
+    ] = 0.0,
     validation: Annotated[
         float, _recipe(metavar="SHARE", help="Of the training pictures, to score each epoch with.")
     ] = 0.0,
@@ -149,6 +158,9 @@ def train(
         "label_smoothing": label_smoothing,
         "flip": flip,
         "hole": hole,
+        "cutout": cutout,
+        "hide_and_seek": hide_and_seek,
+        "cutmix": cutmix,
         "validation": validation,
         "half": half,
         "precision": precision,

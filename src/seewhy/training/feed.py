@@ -6,7 +6,7 @@ import queue
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch import Tensor
 from seewhy.datasets import Pixels, Split
 from seewhy.errors import DataError
 from seewhy.preprocess import Preprocess
-from seewhy.training.augment import Augmentation, Views, gather
+from seewhy.training.augment import Augmentation, Views, gather, kept
 from seewhy.training.draws import order
 
 _AHEAD = 2  # batches that are read before they are needed
@@ -24,10 +24,34 @@ _AHEAD = 2  # batches that are read before they are needed
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures (B, height, width, 3), uint8, as they are looked at, and labels (B,), int64."""
+    """Pictures as they are looked at.
+
+    Attributes:
+        pictures: (B, height, width, 3), uint8.
+        labels: (B,), int64.
+        others: (B,), int64, the labels of what each was mixed with; None where none was.
+        shares: (B,), float32: how much of each is its own; None where all is.
+    """
 
     pictures: Tensor
     labels: Tensor
+    others: Tensor | None = None
+    shares: Tensor | None = None
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the same on a device."""
+        every = {field.name: getattr(self, field.name) for field in fields(self)}
+        there = {name: each for name, each in every.items() if each is not None}
+        return Batch(**{name: each.to(device, non_blocking=True) for name, each in there.items()})
+
+
+def batch_of(images: Tensor, labels: Tensor, rows: Tensor, views: Views) -> Batch:
+    """Return the rows (B,) of pictures (N, height, width, 3), with labels (B,), as looked at."""
+    pictures = gather(images, rows, views)
+    if views.mixed is None:
+        return Batch(pictures, labels)
+    height, width = images.shape[1:3]
+    return Batch(pictures, labels, labels.roll(-1), kept(views.mixed, height, width))
 
 
 @dataclass
@@ -102,7 +126,7 @@ class Memory:
 
     def read(self, rows: Tensor, views: Views) -> Batch:
         """Return the pictures `rows` as they are looked at."""
-        return Batch(gather(self._images, rows, views), self._labels[rows])
+        return batch_of(self._images, self._labels[rows], rows, views)
 
 
 class Disk:
@@ -135,9 +159,9 @@ class Disk:
                 got=f"a batch with none: {pixels.skipped[0]}",
                 fix="check the files",
             )
-        kept = torch.from_numpy(np.isin(rows.numpy(), pixels.rows))
-        images = gather(torch.from_numpy(pixels.images), torch.arange(len(pixels)), views[kept])
-        return Batch(images, torch.from_numpy(pixels.labels))
+        whole = torch.from_numpy(np.isin(rows.numpy(), pixels.rows))
+        images, labels = torch.from_numpy(pixels.images), torch.from_numpy(pixels.labels)
+        return batch_of(images, labels, torch.arange(len(pixels)), views[whole])
 
 
 @dataclass(frozen=True)

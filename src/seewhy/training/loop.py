@@ -105,23 +105,39 @@ class Learner:
         """
         torch.manual_seed(seed_of(self.recipe.seed, "step", step, self.rank))
         set_lr(self.sgd, self.schedule(step))
-        labels = batch.labels.to(self.device, non_blocking=True)
-        loss, logits = self._loss(batch.pictures.to(self.device, non_blocking=True), labels)
+        here = batch.to(self.device)
+        loss, logits = self._loss(here)
         loss.backward()
         self.sgd.step()
         self.sgd.zero_grad(set_to_none=True)
         self.average.update()
-        right = (logits.detach().argmax(1) == labels).sum()
-        count = right.new_tensor(len(labels))
+        right = correct(logits.detach().argmax(1), here).sum()
+        count = right.new_tensor(len(here.labels))
         return torch.stack([loss.detach() * count, right, count, right.new_zeros(())]).double()
 
-    def _loss(self, pictures: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        inputs = normalise(pictures, self.preprocess.mean, self.preprocess.std)
+    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        inputs = normalise(batch.pictures, self.preprocess.mean, self.preprocess.std)
         half = self.recipe.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             logits = logits_of(self.network(inputs)).float()
         smoothing = self.recipe.label_smoothing
-        return F.cross_entropy(logits, labels, label_smoothing=smoothing), logits
+        targets = targets_of(batch, logits.shape[1])
+        return F.cross_entropy(logits, targets, label_smoothing=smoothing), logits
+
+
+def targets_of(batch: Batch, classes: int) -> Tensor:
+    """Return labels (B,); where pictures are mixed, the shares of the classes (B, classes)."""
+    if batch.others is None or batch.shares is None:
+        return batch.labels
+    share = batch.shares[:, None]
+    return share * F.one_hot(batch.labels, classes) + (1 - share) * F.one_hot(batch.others, classes)
+
+
+def correct(found: Tensor, batch: Batch) -> Tensor:
+    """Return how right each of the classes found (B,) is: the share of its picture it names."""
+    if batch.others is None or batch.shares is None:
+        return found == batch.labels
+    return batch.shares * (found == batch.labels) + (1 - batch.shares) * (found == batch.others)
 
 
 @dataclass

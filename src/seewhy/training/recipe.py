@@ -41,6 +41,10 @@ class Recipe:
         margin: share of each side by which random crops may shift a picture.
         hole: share of each side that the largest hole has, which is painted over a picture; for
             long runs, that would learn their pictures by heart.
+        cutout: share of each side that the hole has in every picture, instead of one of any size.
+        hide_and_seek: share of the patches of a picture, 4 x 4 of them, that get the mean colour.
+        cutmix: alpha of the Beta distribution that says how much of a picture stays; the rest is a
+            rectangle of another one of its batch, and so is the label. 0 mixes none.
         flip: whether pictures are mirrored, left to right, in every other epoch.
         precision: "bfloat16" for mixed precision, "float32", or "auto": what the processor has.
         compile: whether `torch.compile` translates the network; None: where it pays.
@@ -63,6 +67,9 @@ class Recipe:
     trunk: float = 0.1
     margin: float = 0.125
     hole: float = 0.0
+    cutout: float = 0.0
+    hide_and_seek: float = 0.0
+    cutmix: float = 0.0
     flip: bool = True
     precision: Precision = "auto"
     compile: bool | None = None
@@ -74,7 +81,8 @@ class Recipe:
         _check("seed", self, "a whole number from 0", lambda seed: 0 <= seed < 2**63, int)
         if self.lr is not None:
             _check("lr", self, "a finite number above 0", lambda lr: 0 < lr < math.inf)
-        _check("weight_decay", self, "a finite number from 0", lambda decay: 0 <= decay < math.inf)
+        for name in ("weight_decay", "cutmix"):
+            _check(name, self, "a finite number from 0", lambda value: 0 <= value < math.inf)
         for name in (
             "validation",
             "momentum",
@@ -83,9 +91,15 @@ class Recipe:
             "average",
             "margin",
             "hole",
+            "cutout",
+            "hide_and_seek",
         ):
             _check(name, self, "a share from 0, below 1", lambda share: 0 <= share < 1)
         _check("trunk", self, "a share from 0 to 1", lambda share: 0 <= share <= 1)
+        if self.hole and self.cutout:
+            raise InputError(
+                "cutout", expected="no hole beside it", got=f"hole {self.hole}", fix="choose one"
+            )
         kinds = get_args(Precision)
         _check("precision", self, ", ".join(kinds), lambda precision: precision in kinds, str)
 

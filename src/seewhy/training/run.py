@@ -176,6 +176,10 @@ def _loop(job: Job, prepared: Prepared, learner: Learner) -> Loop:
         flip=recipe.flip,
         count=source.count,
         hole=recipe.hole,
+        cutout=recipe.cutout,
+        hide_and_seek=recipe.hide_and_seek,
+        cutmix=recipe.cutmix,
+        mean=prepared.start.preprocess.mean,
     )
     feed = Feed(source, _timetable(prepared), views, processes.rank, processes.world)
     loop = Loop(learner, feed, job.out, processes)
