@@ -17,10 +17,14 @@ import typer
 from seewhy._version import __version__
 from seewhy.cli.audit import HELP as AUDIT_HELP
 from seewhy.cli.audit import audit
+from seewhy.cli.check import HELP as CHECK_HELP
+from seewhy.cli.check import check
 from seewhy.cli.compare import HELP as COMPARE_HELP
 from seewhy.cli.compare import compare
 from seewhy.cli.demo import HELP as DEMO_HELP
 from seewhy.cli.demo import demo
+from seewhy.cli.diff import HELP as DIFF_HELP
+from seewhy.cli.diff import diff
 from seewhy.cli.evaluate import evaluate
 from seewhy.cli.explain import HELP as EXPLAIN_HELP
 from seewhy.cli.explain import explain
@@ -60,6 +64,8 @@ app.command(help=QUERY_HELP)(query)
 app.command(help=EXPORT_HELP)(export)
 app.command(help=GRAFT_HELP)(graft)
 app.command(help=REPORT_HELP)(report)
+app.command(help=DIFF_HELP)(diff)
+app.command(help=CHECK_HELP)(check)
 app.command(help=DEMO_HELP)(demo)
 
 
