@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import pickle
 import zipfile
@@ -202,29 +201,6 @@ def test_zip_files(folder: Path, tmp_path: Path, address: str) -> None:
     assert names(listing)[-1] == "owl/0005.jpg"
     assert listing.class_names == ("cat", "dog", "owl")
     assert (-1, -1) not in opened(listing)
-
-
-def test_an_s3_like_server(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for package in ("s3fs", "moto"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
-    from moto.server import ThreadedMotoServer
-
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "none")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "none")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    try:
-        system = fsspec.filesystem("s3")
-        system.mkdir("photos")
-        system.put(f"{folder}/", "photos/", recursive=True)
-        listing = list_pictures("s3://photos")
-        assert names(listing)[0] == "cat/0000.png"
-        assert (-1, -1) not in opened(listing)
-    finally:
-        server.stop()
 
 
 @pytest.mark.parametrize(
