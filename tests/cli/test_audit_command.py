@@ -84,3 +84,17 @@ def test_nothing_is_left_where_nothing_was_begun(data: Path) -> None:
     main(typed(data, "--engine", "none"))
     with pytest.raises(AuditError):
         open_audit(data.parent / "run")
+
+
+def test_a_refused_audit_leaves_no_folder(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "mine").mkdir()
+    mine = tmp_path / "mine" / "notes.txt"
+    mine.write_text("kept")
+    before = sorted(tmp_path.rglob("*"))
+    for out in ("new", "some/new", "mine", "mine/new"):
+        assert main(["audit", str(tmp_path / "empty"), "--out", str(tmp_path / out)]) == 2
+        assert sorted(tmp_path.rglob("*")) == before
+    assert main(typed(data)) == 0
+    assert main(typed(data, "--top", "3")) == 2  # refused, but what is there is another's
+    assert len(open_audit(data.parent / "run")) == 6

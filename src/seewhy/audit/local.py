@@ -136,8 +136,8 @@ def run(
         ModelError: the network cannot be run.
     """
     wish, watching = wish or Wish(), watching or Watching()
-    folder = writable_folder(Path(out).expanduser())
-    with store.locked(folder), _one_thread_each():
+    folder = Path(out).expanduser()
+    with store.claimed(folder), _one_thread_each():
         if wish.restart:
             store.forget(folder)
         begun = store.read_manifest(folder)

@@ -56,7 +56,6 @@ from seewhy.errors import (
     ModelError,
     SeewhyError,
 )
-from seewhy.files import writable_folder
 from seewhy.models import Classifier
 from seewhy.wording import complaint
 
@@ -119,8 +118,8 @@ def run(
         SeewhyError: as on one machine.
     """
     wish, watching, cluster = wish or Wish(), watching or Watching(), cluster or Cluster()
-    folder = writable_folder(Path(out).expanduser())
-    with store.locked(folder), _connected(cluster.address) as ray:
+    folder = Path(out).expanduser()
+    with store.claimed(folder), _connected(cluster.address) as ray:
         if wish.restart:
             store.forget(folder)
         begun = store.read_manifest(folder)

@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seewhy.errors import AuditError, FileError, MissingExtraError
-from seewhy.files import write_whole
+from seewhy.files import writable_folder, write_whole
 from seewhy.wording import complaint, first_few, near_or
 
 VERSION = 1
@@ -436,6 +436,31 @@ def locked(folder: str | Path) -> Iterator[None]:
         for draft in [*folder.glob(".*.part"), *(folder / SHARDS).glob(".*.part")]:
             draft.unlink(missing_ok=True)  # of a writer that was killed
         yield
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Make a folder for a run, and keep other writers out; where no run came of it, leave none.
+
+    Raises:
+        AuditError: another process writes there.
+        FileError: it cannot be made, or takes no files.
+    """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    with locked(writable_folder(folder)):
+        try:
+            yield
+        finally:
+            if not (folder / MANIFEST).exists():
+                _unmake(folder, made)
+
+
+def _unmake(folder: Path, made: Sequence[Path]) -> None:
+    """Remove the lock of a run that never began, and the folders that were made for it."""
+    with contextlib.suppress(OSError):  # one that is not empty stays
+        (folder / LOCK).unlink(missing_ok=True)
+        for each in made:
+            each.rmdir()
 
 
 def forget(folder: str | Path) -> None:
