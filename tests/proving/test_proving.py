@@ -1,0 +1,135 @@
+"""Findings whose proofs are known by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from tests.proving.colours import GROUP, audited, finding
+
+from seewhy.audit.findings import Findings, Intervention
+from seewhy.audit.revisit import Revisit
+from seewhy.errors import InputError
+from seewhy.proving import prove, prove_all
+
+
+@pytest.fixture(scope="module")
+def green(tmp_path_factory: pytest.TempPathFactory) -> Revisit:
+    """The class's other pictures are green all over: no part of one decides."""
+    return audited(tmp_path_factory.mktemp("green"), others="green")
+
+
+@pytest.fixture(scope="module")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Revisit:
+    """The class's other pictures have a square, too, that counts as much."""
+    return audited(tmp_path_factory.mktemp("squares"), others="square")
+
+
+def by_name(made: tuple[Intervention, ...]) -> dict[str, Intervention]:
+    return {each.name: each for each in made}
+
+
+def test_a_reason_of_its_own_is_confirmed(green: Revisit) -> None:
+    told: list[int] = []
+    found = prove_all(green, Findings("f", 0, (finding(),)), progress=told.append)
+    proof = found.findings[0].proof
+    assert proof is not None
+    assert proof.verdict == "confirmed"
+    assert found.findings[0].is_confirmed
+    assert proof.why.startswith(
+        "pasted into pictures of other classes it turned 100% of them into warm, as large evidence "
+        "of other pictures of warm 0%: 100 points (100 to 100) more; painted over, the logit "
+    )
+    assert told == [1]
+    assert (found.fingerprint, found.seed) == ("f", 0)
+
+
+def test_what_each_intervention_changes_is_what_the_weights_say(green: Revisit) -> None:
+    """A square is a sixteenth of the picture: 40 / 16 = 2.5. Green 16 of 255, there: 2.5 of it."""
+    made = by_name(prove(green, finding()))
+    assert list(made) == ["project", "remove", "transplant"]
+    transplant, remove = made["transplant"], made["remove"]
+    assert transplant.pictures == remove.pictures == GROUP
+    assert transplant.change == pytest.approx((2.5, 2.5, 2.5), abs=1e-4)
+    assert transplant.control == pytest.approx((2.5 * 16 / 255,) * 3, abs=1e-4)
+    assert transplant.changed == (1, 1, 1)
+    assert transplant.control_changed == (0, 0, 0)
+    assert transplant.p == pytest.approx(2.0**-GROUP)
+    assert remove.change == pytest.approx((-2.5, -2.5, -2.5), abs=1e-4)
+    assert remove.changed == (1, 1, 1)
+    assert remove.control_changed == (0, 0, 0)
+
+
+def test_projecting_puts_the_group_where_the_others_are(green: Revisit) -> None:
+    """Both are then as green as the others: a logit of 40 * 16 / 255, just what they have."""
+    made = by_name(prove(green, finding()))["project"]
+    assert made.change[0] == pytest.approx(40 * 16 / 255 - 2.5, abs=1e-4)
+    assert made.control is not None
+    assert made.control[0] == pytest.approx(0, abs=1e-4)
+
+
+def test_evidence_that_counts_no_more_than_the_others_is_not_confirmed(squares: Revisit) -> None:
+    proof = prove_all(squares, Findings("f", 0, (finding(),))).findings[0].proof
+    assert proof is not None
+    assert proof.verdict == "not confirmed"
+    transplant = by_name(proof.interventions)["transplant"]
+    assert transplant.changed == (1, 1, 1)
+    assert transplant.control_changed == (1, 1, 1)
+    assert transplant.p == 1
+
+
+def test_without_a_place_it_says_so_and_what_projecting_shows(green: Revisit) -> None:
+    told = finding(localised=False)
+    proof = prove_all(green, Findings("f", 0, (told,))).findings[0].proof
+    assert proof is not None
+    assert proof.verdict == "untestable"
+    assert proof.why.startswith("its evidence has no place of its own, so that nothing can be cut")
+    assert "without what sets it apart in the features" in proof.why
+    assert [each.name for each in proof.interventions] == ["project"]
+
+
+def test_too_few_pictures_are_told_and_painted_over_all_the_same(green: Revisit) -> None:
+    proof = prove_all(green, Findings("f", 0, (finding(count=3),))).findings[0].proof
+    assert proof is not None
+    assert proof.verdict == "untestable"
+    assert proof.why == "3 pictures are too few, of 20 that are needed"
+    assert [each.name for each in proof.interventions] == ["remove"]
+
+
+def test_evidence_all_over_is_untestable(green: Revisit) -> None:
+    """Rows 30 to 55 are green all over, and so are the others that are left."""
+    whole = finding()
+    rows = tuple(range(GROUP, GROUP + 25))
+    spread = type(whole)(**{**vars(whole), "rows": rows, "direction": None})
+    proof = prove_all(green, Findings("f", 0, (spread,))).findings[0].proof
+    assert proof is not None
+    assert proof.verdict == "untestable"
+    assert proof.why.startswith("its evidence takes more than a quarter of most pictures; without")
+
+
+def test_probabilities_are_corrected_for_how_many_were_tried(green: Revisit) -> None:
+    three = tuple(finding(number) for number in (1, 2, 3))
+    found = prove_all(green, Findings("f", 0, three), limit=2)
+    assert found.findings[2].proof is None
+    for each in found.findings[:2]:
+        assert each.proof is not None
+        assert by_name(each.proof.interventions)["transplant"].p == pytest.approx(2 * 2.0**-GROUP)
+
+
+def test_the_same_seed_gives_the_same_proof(squares: Revisit) -> None:
+    asked = Findings("f", 0, (finding(),))
+    assert prove_all(squares, asked, seed=3) == prove_all(squares, asked, seed=3)
+
+
+def test_nothing_to_prove(green: Revisit) -> None:
+    assert prove_all(green, Findings("f", 0, ())).findings == ()
+    with pytest.raises(InputError, match=r"limit: expected 0 or more, got -1; pass another"):
+        prove_all(green, Findings("f", 0, ()), limit=-1)
+
+
+def test_the_network_is_left_as_it_was(green: Revisit, tmp_path: Path) -> None:
+    before = {name: value.clone() for name, value in green.classifier.module.state_dict().items()}
+    prove(green, finding())
+    for name, value in green.classifier.module.state_dict().items():
+        assert torch.equal(value, before[name])
