@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float32
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from seewhy import evidence, heads
 from seewhy.audit.explaining import normalised
@@ -133,6 +133,12 @@ class Revisit:
             if progress is not None:
                 progress(len(frames))
         return np.concatenate(parts)
+
+    def with_module(self, module: nn.Module) -> Revisit:
+        """The same with other weights in a network of the same kind."""
+        classifier = replace(self.classifier, module=module)
+        weight, bias = _rows(classifier, self.head)
+        return replace(self, classifier=classifier, weight=weight, bias=bias)
 
     @property
     def batch_size(self) -> int:

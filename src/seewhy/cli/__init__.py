@@ -39,6 +39,8 @@ from seewhy.cli.inspect import HELP as INSPECT_HELP
 from seewhy.cli.inspect import inspect
 from seewhy.cli.query import HELP as QUERY_HELP
 from seewhy.cli.query import query
+from seewhy.cli.repair import HELP as REPAIR_HELP
+from seewhy.cli.repair import repair
 from seewhy.cli.report import HELP as REPORT_HELP
 from seewhy.cli.report import report
 from seewhy.cli.train import HELP as TRAIN_HELP
@@ -66,6 +68,7 @@ app.command(help=GRAFT_HELP)(graft)
 app.command(help=REPORT_HELP)(report)
 app.command(help=DIFF_HELP)(diff)
 app.command(help=CHECK_HELP)(check)
+app.command(help=REPAIR_HELP)(repair)
 app.command(help=DEMO_HELP)(demo)
 
 

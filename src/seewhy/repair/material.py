@@ -1,0 +1,209 @@
+"""What a repair is made from, and what it is measured on: never the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seewhy.audit.prepare import Frames
+from seewhy.audit.revisit import Ran, Revisit
+from seewhy.audit.store import Audit
+from seewhy.errors import DataError
+from seewhy.evidence import evidence_maps, pooled
+from seewhy.repair.transplants import Cells, regions, transplanted
+
+BYTES = 2**29  # of pictures in memory at most
+FEWEST = 10  # members, and pictures of other classes
+HELD_OUT = 0.25  # of an audit, where no other data is held out
+
+Numbers = Int64[NDArray[np.int64], " count"]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What an audit knows of each of its rows that could be explained.
+
+    Attributes:
+        rows: (n,), ascending.
+        predicted: (n,), the class.
+        targets: (n,), the true class; where it is not known, the predicted one.
+        is_labelled: whether all true classes are known.
+    """
+
+    rows: Numbers
+    predicted: Numbers
+    targets: Numbers
+    is_labelled: bool
+
+    def __getitem__(self, kept: NDArray[np.bool_]) -> Known:
+        """Those rows only."""
+        return Known(self.rows[kept], self.predicted[kept], self.targets[kept], self.is_labelled)
+
+
+def known(audit: Audit) -> Known:
+    """What an audit knows of its rows."""
+    table = audit.table(["row", "predicted", "label", "error"])
+    table = table.filter(table["error"].is_null())
+    predicted = table["predicted"].to_numpy().astype(np.int64)
+    labels = table["label"].fill_null(-1).to_numpy()
+    targets = np.where(labels < 0, predicted, labels).astype(np.int64)
+    return Known(table["row"].to_numpy(), predicted, targets, bool((labels >= 0).all()))
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """Pictures that carry an artefact, others that do not, and the one put into the other.
+
+    Attributes:
+        class_id: the class that the artefact speaks for.
+        frames: (N, H, W, 3), pictures outside the group, as far as is known without the artefact.
+        targets: (N,), their classes.
+        predicted: (N,), what was decided.
+        members: (M, H, W, 3), pictures of the group.
+        member_targets: (M,).
+        cells: (M, h, w), where the class's evidence lies in each of these.
+        hosts: (T,), which of `frames`, of other classes, get the region of a member.
+        donors: (T,), which of `members` it is cut from.
+        is_labelled: whether targets are true classes, not former decisions.
+    """
+
+    class_id: int
+    frames: Frames
+    targets: Tensor
+    predicted: Tensor
+    members: Frames
+    member_targets: Tensor
+    cells: Cells
+    hosts: Tensor
+    donors: Tensor
+    is_labelled: bool = True
+
+    def transplanted(self, count: int | None = None) -> Frames:
+        """Each host, or the first ones, with the region of its donor, (T, H, W, 3)."""
+        hosts, donors = self.hosts[:count].numpy(), self.donors[:count].numpy()
+        return transplanted(self.frames[hosts], self.members[donors], self.cells[donors])
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many pictures a material has at most.
+
+    Attributes:
+        plain: outside the group.
+        members: of the group.
+        transplanted: hosts.
+    """
+
+    plain: int
+    members: int
+    transplanted: int
+
+
+FITTING = Sizes(12_000, 2_000, 5_000)
+MEASURING = Sizes(8_000, 1_000, 2_500)
+
+
+def halves(audit: Audit, seed: int, share: float = HELD_OUT) -> tuple[Known, Known]:
+    """The rows of an audit that a repair is made from, and those that it is measured on."""
+    every = known(audit)
+    order = np.random.default_rng([seed, 1]).permutation(len(every.rows))
+    is_held = order < round(share * len(order))
+    return every[~is_held], every[is_held]
+
+
+def gather(
+    revisit: Revisit, of: Known, group: Sequence[int], class_id: int, sizes: Sizes, seed: int
+) -> Material:
+    """Read the pictures, and find where the group's evidence lies.
+
+    Args:
+        revisit: the network, and the audit whose rows they are.
+        of: the rows that may be used.
+        group: rows of the group; those of `of` are used.
+        class_id: that its evidence speaks for.
+        sizes: how many at most.
+        seed: of the choice.
+
+    Raises:
+        DataError: there are too few members, or pictures of other classes; and see
+            `Revisit.frames`.
+        ImageError: a picture cannot be read any more.
+    """
+    rng = np.random.default_rng([seed, 2])
+    is_member = np.isin(of.rows, np.asarray(group))
+    most = _room(revisit)
+    inside = _some(rng, of[is_member], min(sizes.members, most // 4))
+    outside = _some(rng, of[~is_member], min(sizes.plain, most))
+    others = np.flatnonzero(outside.targets != class_id)
+    _require_enough(revisit, len(inside.rows), len(others))
+    members = _read(revisit, inside.rows)
+    cells = regions(class_maps(revisit, members, class_id))
+    hosts = rng.permutation(others)[: min(sizes.transplanted, most // 2)]
+    with_region = np.flatnonzero(cells.any(2).any(1).numpy())
+    _require_enough(revisit, len(with_region), len(others))
+    return Material(
+        class_id,
+        _read(revisit, outside.rows),
+        torch.from_numpy(outside.targets),
+        torch.from_numpy(outside.predicted),
+        members,
+        torch.from_numpy(inside.targets),
+        cells,
+        torch.from_numpy(hosts),
+        torch.from_numpy(rng.choice(with_region, len(hosts))),
+        of.is_labelled,
+    )
+
+
+def _room(revisit: Revisit) -> int:
+    width, height = revisit.classifier.preprocess.size
+    return max(4 * FEWEST, BYTES // (3 * width * height))
+
+
+def _some(rng: np.random.Generator, of: Known, count: int) -> Known:
+    kept = np.zeros(len(of.rows), dtype=bool)
+    kept[rng.permutation(len(of.rows))[:count]] = True
+    return of[kept]
+
+
+def _require_enough(revisit: Revisit, members: int, others: int) -> None:
+    if min(members, others) < FEWEST:
+        raise DataError(
+            f"audit {revisit.audit.folder}",
+            expected=f"{FEWEST} pictures of the group with evidence, and {FEWEST} of other classes",
+            got=f"{members} and {others}",
+            fix="take a larger group, or an audit of more pictures",
+        )
+
+
+def _read(revisit: Revisit, rows: Numbers) -> Frames:
+    size = revisit.batch_size
+    parts = [revisit.frames(rows[i : i + size].tolist()) for i in range(0, len(rows), size)]
+    return np.concatenate(parts)
+
+
+# Through the network
+
+
+def runs(revisit: Revisit, frames: Frames) -> Iterator[Ran]:
+    """Pictures through the network, a batch at a time."""
+    size = revisit.batch_size
+    for start in range(0, len(frames), size):
+        yield revisit.run(revisit.inputs(frames[start : start + size]))
+
+
+def pooled_features(revisit: Revisit, frames: Frames) -> Tensor:
+    """(N, K): the mean over positions."""
+    return torch.cat([pooled(ran.features) for ran in runs(revisit, frames)])
+
+
+def class_maps(revisit: Revisit, frames: Frames, class_id: int) -> Tensor:
+    """The evidence for one class, (N, h, w), in logits."""
+    row = revisit.weight[None, class_id, None]
+    return torch.cat([evidence_maps(row, ran.features)[:, 0] for ran in runs(revisit, frames)])

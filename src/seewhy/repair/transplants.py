@@ -1,0 +1,58 @@
+"""Where the evidence of a group lies, and how it is put into other pictures at the same place."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from seewhy.audit.prepare import Frames
+
+LEVEL = 0.5  # of a map's maximum: what is above belongs to the region
+Cells = Bool[Tensor, "batch h w"]
+
+
+def regions(maps: Float[Tensor, "batch h w"], level: float = LEVEL) -> Cells:
+    """The cells of each map above a share of its maximum; none where no evidence is positive."""
+    highest = maps.amax((1, 2), keepdim=True)
+    return (maps >= level * highest) & (highest > 0)
+
+
+def pixels_of(cells: Cells, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels (B, H, W) of a network's input that lie in these cells.
+
+    Args:
+        cells: (B, h, w).
+        size: H, W.
+    """
+    spread = F.interpolate(cells[:, None].float(), size, mode="nearest-exact")
+    inside: NDArray[np.bool_] = spread[:, 0].numpy() > 0
+    return inside
+
+
+def transplanted(hosts: Frames, donors: Frames, cells: Cells) -> Frames:
+    """Pictures with the regions of others pasted over them, at the same place.
+
+    Args:
+        hosts: (B, H, W, 3), what they are pasted onto; not changed.
+        donors: (B, H, W, 3), what the regions are cut from.
+        cells: (B, h, w), the region of each donor.
+    """
+    inside = pixels_of(cells, (hosts.shape[1], hosts.shape[2]))[..., None]
+    return np.where(inside, donors, hosts)
+
+
+def filled(pictures: Frames, cells: Cells) -> Frames:
+    """Pictures whose regions have the mean colour of what is around them.
+
+    Args:
+        pictures: (B, H, W, 3); not changed.
+        cells: (B, h, w), the region of each.
+    """
+    inside = pixels_of(cells, (pictures.shape[1], pictures.shape[2]))[..., None]
+    outside = np.where(inside, 0, pictures).sum((1, 2), dtype=np.float64)
+    count = np.maximum(1, (~inside).sum((1, 2)))
+    colour = (outside / count).round().astype(np.uint8)
+    return np.where(inside, colour[:, None, None], pictures)

@@ -1,0 +1,153 @@
+"""Repairs from the audit to the model folder, in a world where the answer is known."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.repair.marked import CLASSES, audited, marked_rows
+
+from seewhy import load_model
+from seewhy.audit.pinned import fingerprint
+from seewhy.audit.revisit import Revisit
+from seewhy.errors import DataError, InputError, ModelError
+from seewhy.repair import make
+from seewhy.repair.account import Wanted
+from seewhy.repair.finetune import Recipe
+from seewhy.repair.fold import folded, layer_of
+from seewhy.repair.material import FITTING, gather, halves, known
+from seewhy.repair.page import verdict, write_page
+from seewhy.repair.save import save_repaired, write_account
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def again(tmp_path_factory: pytest.TempPathFactory) -> Revisit:
+    """The audit of the marked world."""
+    return audited(tmp_path_factory.mktemp("pictures"), tmp_path_factory.mktemp("run"))
+
+
+def test_the_network_is_fooled_before(again: Revisit) -> None:
+    made_from, _ = halves(again.audit, 0)
+    material = gather(again, made_from, marked_rows(again), 0, FITTING, 0)
+    ran = again.run(again.inputs(material.transplanted()))
+    assert (ran.logits.argmax(1) == 0).float().mean() > 0.9
+    assert material.cells.sum((1, 2)).tolist() == [1] * len(material.members)
+    assert material.cells[:, 0, 0].all()
+
+
+def test_what_a_repair_is_made_from_is_not_what_it_is_measured_on(again: Revisit) -> None:
+    made_from, measured_on = halves(again.audit, 0)
+    assert not set(made_from.rows) & set(measured_on.rows)
+    every = sorted([*made_from.rows, *measured_on.rows])
+    assert every == known(again.audit).rows.tolist()
+
+
+@pytest.mark.parametrize("how", ["project", "head"])
+def test_the_last_layer_can_be_repaired(again: Revisit, how: make.How) -> None:
+    before = fingerprint(again.classifier.module)
+    made = make.repair(again, marked_rows(again), 0, how)
+    account = made.account
+    assert account.holds, account.failings
+    assert account.cost > 0.9
+    assert account.recovered[0] > 0.95
+    assert account.clean == (0.0, 0.0, 0.0)
+    assert account.after.on_members.mean() < account.before.on_members.mean()
+    assert fingerprint(again.classifier.module) == before
+
+
+def test_a_short_training_repairs_it_too(again: Revisit, monkeypatch: pytest.MonkeyPatch) -> None:
+    brief = functools.partial(Recipe, steps=60, batch=32, lr=0.2)
+    monkeypatch.setattr(make, "Recipe", brief)
+    made = make.repair(again, marked_rows(again), 0, "finetune")
+    assert made.account.recovered[0] > 0.95
+    assert made.account.clean[0] >= -0.01
+    twice = make.repair(again, marked_rows(again), 0, "finetune")
+    assert fingerprint(made.module) == fingerprint(twice.module)
+
+
+def test_auto_stops_at_the_first_that_holds(again: Revisit) -> None:
+    said: list[str] = []
+    made = make.repair(again, marked_rows(again), 0, say=said.append)
+    assert [each.how for each in made.tried] == ["project"]
+    assert said == ["reading pictures", "measuring the network as it is", "project"]
+
+
+def test_where_the_artefact_costs_nothing_there_is_nothing_to_do(again: Revisit) -> None:
+    unmarked = [row for row in known(again.audit).rows.tolist() if row not in marked_rows(again)]
+    group = [row for row in unmarked if again.listing.labels[row] == 0]
+    made = make.repair(again, group, 0, wanted=Wanted(cost=1.01))
+    assert not made.holds
+    assert "nothing to do" in made.account.failings[0]
+    assert len(made.tried) == 1
+
+
+def test_another_audit_can_be_measured_on(again: Revisit, tmp_path: Path) -> None:
+    other = audited(tmp_path / "pictures", tmp_path / "run", 120)
+    made = make.repair(again, marked_rows(again), 0, "project", held_out=other)
+    assert made.holds
+    assert len(made.account.material.members) == 30
+    assert len(made.account.material.frames) == 90
+
+
+def test_what_is_written_is_a_model_with_an_account(again: Revisit, tmp_path: Path) -> None:
+    made = make.repair(again, marked_rows(again), 0, "project")
+    net = f"{HERE / 'marked.py'}:Colours"
+    named = again.with_module(again.classifier.module)
+    object.__setattr__(named.classifier, "name", net)
+    save_repaired(tmp_path, named, made)
+    found = load_model(tmp_path)
+    assert found.class_names == CLASSES
+    assert found.preprocess == again.classifier.preprocess
+    example = found.example()
+    torch.testing.assert_close(found(example), made.module(example))
+    document = json.loads(write_account(tmp_path, made).read_text())
+    assert document["holds"] is True
+    assert document["how"] == "project"
+    assert document["before"]["taken"] > document["after"]["taken"]
+    page = write_page(tmp_path / "repair.html", again, made).read_text()
+    assert "sea, before" in page
+    assert "it holds" in page
+
+
+def test_the_verdict_says_what_fails(again: Revisit) -> None:
+    made = make.repair(again, marked_rows(again), 0, "project", wanted=Wanted(member_gap=-1.0))
+    assert not made.holds
+    assert "the group is 0 points worse" in verdict(made.account)
+
+
+def test_too_small_a_group_is_refused(again: Revisit) -> None:
+    with pytest.raises(DataError, match=r"expected 10 pictures of the group .*, got \d and \d+;"):
+        make.repair(again, marked_rows(again)[:8], 0)
+
+
+def test_an_unknown_way_is_refused(again: Revisit) -> None:
+    with pytest.raises(InputError, match="expected auto or project or head or finetune, got 'x'"):
+        make.repair(again, marked_rows(again), 0, "x")  # type: ignore[arg-type]
+
+
+def test_a_layer_is_put_where_the_old_one_was(again: Revisit) -> None:
+    layer = layer_of(again)
+    module = folded(again, layer)
+    assert fingerprint(module) == fingerprint(again.classifier.module)
+    object.__setattr__(headless := again.with_module(module), "head", _of_two_layers(again))
+    with pytest.raises(ModelError, match="expected one linear layer with a bias"):
+        folded(headless, layer)
+
+
+def _of_two_layers(again: Revisit) -> object:
+    from dataclasses import replace
+
+    return replace(again.head, steps=again.head.steps * 2)
+
+
+def test_the_bootstrap_holds_the_estimate(again: Revisit) -> None:
+    made = make.repair(again, marked_rows(again), 0, "project")
+    estimate, low, high = made.account.recovered
+    assert low <= estimate <= high
+    assert np.isfinite([low, high]).all()
