@@ -93,6 +93,18 @@ def prove_all(
     return replace(findings, findings=(*proven, *findings.findings[limit:]))
 
 
+def placed(revisit: Revisit, finding: Finding, rows: Sequence[int]) -> Boxes:
+    """The regions that are cut out and covered in a finding's pictures: (B, 4), in input pixels.
+
+    Args:
+        revisit: the audit that it is of.
+        finding: what is looked for.
+        rows: in which pictures.
+    """
+    looked = Looked.at(revisit, np.array(rows, dtype=np.int64))
+    return regions.peak_boxes(looked.maps(_direction(revisit, finding)), LARGEST)
+
+
 def _corrected(tried: Sequence[Tried]) -> list[dict[str, float]]:
     """The probabilities of each finding's trials, by name."""
     made: list[dict[str, float]] = [{} for _ in tried]

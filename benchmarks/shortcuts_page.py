@@ -1,0 +1,162 @@
+"""What the proving ground found, as docs/shortcuts.md: the part between the marks is made anew."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.planting import PLANTED
+
+PAGE = Path(__file__).parents[1] / "docs" / "shortcuts.md"
+BEGIN, END = "<!-- measured -->\n", "<!-- end -->\n"
+WAYS = (
+    "project",
+    "head",
+    "finetune",
+    "project, random group",
+    "true groups, head (oracle)",
+    "JTT, head",
+)
+
+Told = dict[str, Any]
+
+
+def write(home: Path) -> None:
+    """Put the tables of all results that are there into the page."""
+    results = [json.loads(path.read_text()) for path in sorted(home.glob("*/result.json"))]
+    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    table = "\n".join(lines(results))
+    PAGE.write_text(f"{before}{BEGIN}\n{table}\n\n{END}{after}", encoding="utf-8")
+
+
+def lines(results: Sequence[Told]) -> Iterator[str]:
+    """The tables, as Markdown."""
+    yield "### What it cost, and whether it was found"
+    yield ""
+    yield from _found(results)
+    yield ""
+    yield "### What repairs gave back"
+    yield ""
+    yield from _repaired(results)
+    yield ""
+    yield "### How long it took"
+    yield ""
+    yield from _seconds(results)
+
+
+def _found(results: Sequence[Told]) -> Iterator[str]:
+    heads = (
+        "planted",
+        "seeds",
+        "decisions it turns",
+        "right without",
+        "right with it",
+        "verdicts",
+        "precision",
+        "recall",
+        "IoU",
+        "border strip, precision / recall",
+        "confirmed elsewhere",
+    )
+    yield from _header(heads)
+    for name in PLANTED:
+        of_name = [each for each in results if each["name"] == name]
+        reasons = dict.fromkeys(told["reason"] for each in of_name for told in each["reasons"])
+        for reason in reasons:
+            yield _row(_of_reason(name, reason, of_name))
+        if of_name and not reasons:
+            confirmed = sum(len(each["confirmed"]) for each in of_name)
+            yield _row([name, str(len(of_name)), *["-"] * 8, str(confirmed)])
+
+
+def _of_reason(name: str, reason: str, results: Sequence[Told]) -> list[str]:
+    told = [(each, one) for each in results for one in each["reasons"] if one["reason"] == reason]
+    ones = [one for _, one in told]
+    planted = {each.class_id for each in PLANTED[name]}
+    return [
+        name if reason == name else f"{name}: {reason}",
+        str(len(ones)),
+        *(_percent(one["harm"][key] for one in ones) for key in ("turned", "without", "carrying")),
+        ", ".join(one["verdicts"][0] if one["verdicts"] else "not found" for one in ones),
+        _number(one["flagged"]["precision"] for one in ones),
+        _number(one["flagged"]["recall"] for one in ones),
+        _number(one["iou"] for one in ones),
+        " / ".join(
+            _number(one["finders"]["border strip"][key] for one in ones)
+            for key in ("precision", "recall")
+        ),
+        str(sum(_elsewhere(each, planted) for each, _ in told)),
+    ]
+
+
+def _elsewhere(result: Told, planted: set[int]) -> int:
+    from benchmarks.planting import CLASSES
+
+    names = {CLASSES[number] for number in planted}
+    return sum(each["class"] not in names for each in result["confirmed"])
+
+
+def _repaired(results: Sequence[Told]) -> Iterator[str]:
+    yield from _header(("planted", "means", "recovered", "clean, points", "worst group", "seconds"))
+    for name in PLANTED:
+        told = [one for each in results if each["name"] == name for one in each["reasons"]]
+        for reason in dict.fromkeys(one["reason"] for one in told):
+            ones = [one for one in told if one["reason"] == reason]
+            yield from _ways(name if reason == name else f"{name}: {reason}", ones)
+
+
+def _ways(title: str, ones: Sequence[Told]) -> Iterator[str]:
+    worst = _percent(one["harm"]["worst"] for one in ones)
+    yield _row([title, "none", "0 %", "0.0", worst, "-"])
+    for way in WAYS:
+        done = [(one, each) for one in ones for each in one["repairs"] if each["how"] == way]
+        if done:
+            lost = [100 * (each["harm"]["clean"] - one["harm"]["clean"]) for one, each in done]
+            yield _row(
+                [
+                    "",
+                    way,
+                    _percent(each["recovered"] for _, each in done),
+                    _spread(lost, lambda value: f"{value:+.1f}"),
+                    _percent(each["harm"]["worst"] for _, each in done),
+                    _spread([each["seconds"] for _, each in done], lambda value: f"{value:.0f}"),
+                ]
+            )
+
+
+def _seconds(results: Sequence[Told]) -> Iterator[str]:
+    yield from _header(("step", "seconds, median", "most"))
+    for step in ("find", "prove"):
+        took = [each["seconds"][step] for each in results]
+        if took:
+            yield _row([step, f"{median(took):.0f}", f"{max(took):.0f}"])
+
+
+def _header(names: Sequence[str]) -> Iterator[str]:
+    yield _row(names)
+    yield _row(["---"] * len(names))
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _percent(values: Iterable[float]) -> str:
+    return _spread(list(values), lambda value: f"{100 * value:.1f} %")
+
+
+def _number(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None and value == value]
+    return _spread(known, lambda value: f"{value:.2f}")
+
+
+def _spread(values: Sequence[float], said: Callable[[float], str]) -> str:
+    """The median, and the range where it is one."""
+    if not values:
+        return "-"
+    low, middle, high = said(min(values)), said(median(values)), said(max(values))
+    return middle if low == high else f"{middle} ({low} to {high})"
