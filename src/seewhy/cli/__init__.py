@@ -45,6 +45,8 @@ from seewhy.cli.report import HELP as REPORT_HELP
 from seewhy.cli.report import report
 from seewhy.cli.train import HELP as TRAIN_HELP
 from seewhy.cli.train import train
+from seewhy.cli.units import HELP as UNITS_HELP
+from seewhy.cli.units import units
 
 __all__ = ["app", "main"]
 
@@ -66,6 +68,7 @@ app.command(help=QUERY_HELP)(query)
 app.command(help=EXPORT_HELP)(export)
 app.command(help=GRAFT_HELP)(graft)
 app.command(help=REPORT_HELP)(report)
+app.command(help=UNITS_HELP)(units)
 app.command(help=DIFF_HELP)(diff)
 app.command(help=CHECK_HELP)(check)
 app.command(help=REPAIR_HELP)(repair)

@@ -78,7 +78,7 @@ def diff(
 
 
 def _classes(found: Diff, number: int | None) -> list[Change]:
-    from seewhy.gate.reading import name_of
+    from seewhy.audit.reading import name_of
 
     if number is None:
         return [found.overall(), *found.per_class()]
@@ -99,7 +99,7 @@ def _document(found: Diff, classes: list[Change], places: list[int]) -> dict[str
 
 
 def _picture(found: Diff, place: int) -> dict[str, Any]:
-    from seewhy.gate.reading import name_of
+    from seewhy.audit.reading import name_of
 
     row, row_then = found.rows[place].tolist()
     before, after = (name_of(found.first, each) for each in found.predicted[place].tolist())

@@ -20,9 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from seewhy.audit.store import Audit
-from seewhy.errors import AuditError
-from seewhy.gate.reading import (
+from seewhy.audit.reading import (
     UNKNOWN,
     Floats,
     Numbers,
@@ -32,6 +30,8 @@ from seewhy.gate.reading import (
     of_class,
     require_complete,
 )
+from seewhy.audit.store import Audit
+from seewhy.errors import AuditError
 
 Maps = Float[NDArray[np.floating[Any]], "n h w"]
 

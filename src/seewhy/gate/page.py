@@ -11,10 +11,10 @@ import numpy as np
 from PIL import Image
 
 from seewhy.audit.page import LONGEST_SIDE, Opener, geometry_of
+from seewhy.audit.reading import name_of
 from seewhy.audit.store import Audit, Row
 from seewhy.errors import SeewhyError
 from seewhy.gate.diff import Change, Diff, coarsened
-from seewhy.gate.reading import name_of
 from seewhy.report import write_report
 from seewhy.report.charts import table
 from seewhy.report.markup import escape
