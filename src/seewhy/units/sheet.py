@@ -17,7 +17,7 @@ from seewhy.units.decision import Decision
 from seewhy.units.shares import ClassUnits, Unit
 
 SIDE = 96  # of a crop, in pixels
-FULL = 512  # of a picture, on the longer side at most
+FULL = 256  # of a picture, on the longer side at most
 _TEXT = 200
 
 Naming = Callable[[int], str]
