@@ -1,8 +1,8 @@
-"""Audits that are killed, again and again: run as `python -m tests.audit.killing DATA OUT KILLS`.
+"""Audits that are killed, again and again: `python -m tests.audit.killing DATA OUT KILLS ENGINE`.
 
 A process of its own forks a child for every try, so that importing costs its time only once. It
-does nothing but that itself: whoever forks after Arrow or PyTorch began threads of theirs leaves
-the child locks that nobody will ever open. The last line it prints is a JSON document.
+does nothing but that itself: whoever forks after Arrow, PyTorch or a runtime began threads of theirs
+leaves the child locks that nobody will ever open. The last line it prints is a JSON document.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from tests.audit.materials import classifier, content
@@ -22,7 +23,7 @@ from tests.audit.materials import classifier, content
 from seewhy.audit.local import Wish, run
 from seewhy.audit.store import read_manifest
 
-WISH = Wish(engine="torch", top=2, batch_size=16, rows_per_shard=32, threads=2)
+WISH = Wish(top=2, batch_size=16, rows_per_shard=32, threads=2)
 
 
 def child(work: Callable[[], object]) -> int:
@@ -38,8 +39,8 @@ def child(work: Callable[[], object]) -> int:
         os._exit(1)
 
 
-def audit(data: Path, out: Path) -> Callable[[], object]:
-    return lambda: run(data, classifier(), out, WISH)
+def audit(data: Path, out: Path, engine: str) -> Callable[[], object]:
+    return lambda: run(data, classifier(), out, replace(WISH, engine=engine))
 
 
 def digest(folder: Path, into: Path) -> Callable[[], object]:
@@ -51,24 +52,44 @@ def done(work: Callable[[], object]) -> None:
     assert os.waitpid(child(work), 0)[1] == 0
 
 
-def main(data: Path, out: Path, kills: int) -> None:
+def wait(process: int, folder: Path, took: float, writing: float) -> None:
+    """Wait to any moment of an audit; every other time, to one after it wrote a shard."""
+    if random.random() < 0.5:
+        time.sleep(random.uniform(0, 0.6 * took))
+        return
+    before = _shards(folder)
+    while _shards(folder) == before and not _has_ended(process):
+        time.sleep(0.002)
+    time.sleep(random.uniform(0, 0.6 * writing))
+
+
+def _shards(folder: Path) -> int:
+    return len(list(folder.glob("shards/*.parquet")))
+
+
+def _has_ended(process: int) -> bool:
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def main(data: Path, out: Path, kills: int, engine: str) -> None:
     """Kill until enough were killed and the last audit is whole."""
     start = time.monotonic()
-    done(audit(data, out / "whole"))
+    done(audit(data, out / "whole", engine))
     took = time.monotonic() - start
+    writing = time.time() - (out / "whole" / "shards" / "00000.parquet").stat().st_mtime
     done(digest(out / "whole", whole := out / "whole.txt"))
     random.seed(os.getpid())
     killed, finished, partial, same = 0, 0, 0, True
     while killed < kills:
         folder = out / f"killed-{finished}"
         while not _is_complete(folder):
-            process = child(audit(data, folder))
-            time.sleep(random.uniform(0, 0.6 * took))
+            process = child(audit(data, folder, engine))
+            wait(process, folder, took, writing)
             os.kill(process, signal.SIGKILL)
             was_killed = os.WIFSIGNALED(os.waitpid(process, 0)[1])
             killed += was_killed
             partial += was_killed and (folder / "manifest.json").exists()
-        done(audit(data, folder))
+        done(audit(data, folder, engine))
         done(digest(folder, seen := out / f"killed-{finished}.txt"))
         finished += 1
         left = [path.name for path in folder.rglob("*.part")]
@@ -83,4 +104,4 @@ def _is_complete(folder: Path) -> bool:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
