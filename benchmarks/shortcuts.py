@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from seewhy.audit.finding import find
 
 from benchmarks import rivals
 from benchmarks.harm import Harm, harm
 from benchmarks.planting import PLANTED, Reason, plant
+from seewhy.audit.finding import find
 from seewhy.audit.findings import Finding, Findings
 from seewhy.audit.local import Wish
 from seewhy.audit.local import run as make_audit

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +86,13 @@ def failed(number: int) -> dict[str, Any]:
     return {name: kept.get(name) for name in store.COLUMNS} | {"error": "a.png: damaged"}
 
 
-def make_store(folder: Path, rows: list[dict[str, Any]], per_shard: int = 3) -> Path:
-    """Write a complete store of these rows."""
+def make_store(folder: Path, rows: list[dict[str, Any]], per_shard: int = 3, **model: Any) -> Path:
+    """Write a complete store of these rows; `model` replaces what the manifest says of it."""
     import pyarrow as pa
 
     (folder / store.SHARDS).mkdir(parents=True)
     made = manifest(len(rows))
+    made = replace(made, model=made.model | model)
     shards = [
         store.write_shard(
             folder,

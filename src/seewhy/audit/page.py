@@ -110,7 +110,7 @@ def write_page(audit: Audit, path: str | Path, choice: Choice, opener: Opener) -
         FileError: a shard is missing or damaged, or the page cannot be written.
     """
     chosen = choice.rows(audit)
-    pictures = [_picture(audit, row, opener) for row in chosen]
+    pictures = [picture_of(audit, row, opener) for row in chosen]
     return write_report(
         path,
         pictures,
@@ -199,7 +199,8 @@ def _classes(audit: Audit) -> str:
 # The pictures
 
 
-def _picture(audit: Audit, number: int, opener: Opener) -> PictureEvidence:
+def picture_of(audit: Audit, number: int, opener: Opener) -> PictureEvidence:
+    """A row's picture with its maps; grey, with a note, where it cannot be opened."""
     row = audit.row(number)
     size = (row["width"], row["height"])
     note = ""

@@ -33,6 +33,8 @@ from seewhy.cli.export import export
 from seewhy.cli.failures import NO_READER, OK, describe
 from seewhy.cli.figure import HELP as FIGURE_HELP
 from seewhy.cli.figure import figure
+from seewhy.cli.find import HELP as FIND_HELP
+from seewhy.cli.find import find
 from seewhy.cli.graft import HELP as GRAFT_HELP
 from seewhy.cli.graft import graft
 from seewhy.cli.inspect import HELP as INSPECT_HELP
@@ -69,6 +71,7 @@ app.command(help=EXPORT_HELP)(export)
 app.command(help=GRAFT_HELP)(graft)
 app.command(help=REPORT_HELP)(report)
 app.command(help=UNITS_HELP)(units)
+app.command(help=FIND_HELP)(find)
 app.command(help=DIFF_HELP)(diff)
 app.command(help=CHECK_HELP)(check)
 app.command(help=REPAIR_HELP)(repair)
