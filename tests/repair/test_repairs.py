@@ -61,6 +61,21 @@ def test_the_last_layer_can_be_repaired(again: Revisit, how: make.How) -> None:
     assert fingerprint(again.classifier.module) == before
 
 
+def test_features_outside_the_regions_do_for_the_group(again: Revisit) -> None:
+    made_from, measured_on = halves(again.audit, 0)
+    parts = [
+        gather(again, of, marked_rows(again), 0, FITTING, 0) for of in (made_from, measured_on)
+    ]
+    fitting = make.Fitting(again, parts[0])
+    cells = parts[0].cells[:, None]
+    ran = again.run(again.inputs(parts[0].members))
+    expected = (ran.features * ~cells).sum((2, 3)) / (~cells).sum((2, 3))
+    torch.testing.assert_close(fitting.members_outside, expected)
+    mended = again.with_module(make.head(fitting, outside=True))
+    ran = mended.run(again.inputs(parts[1].transplanted()))
+    assert (ran.logits.argmax(1) == 1).float().mean() > 0.95
+
+
 def test_a_short_training_repairs_it_too(again: Revisit, monkeypatch: pytest.MonkeyPatch) -> None:
     brief = functools.partial(Recipe, steps=60, batch=32, lr=0.2)
     monkeypatch.setattr(make, "Recipe", brief)

@@ -17,7 +17,7 @@ from seewhy.errors import InputError
 from seewhy.repair.account import Account, Wanted, measure, see
 from seewhy.repair.finetune import Recipe, finetuned
 from seewhy.repair.fold import folded, layer_of
-from seewhy.repair.head import balanced, refitted
+from seewhy.repair.head import balanced, pooled_outside, refitted
 from seewhy.repair.material import (
     FITTING,
     MEASURING,
@@ -27,6 +27,7 @@ from seewhy.repair.material import (
     halves,
     known,
     pooled_features,
+    runs,
 )
 from seewhy.repair.project import Linear, difference_of_means, erased, of_changes
 
@@ -63,6 +64,13 @@ class Fitting:
         return pooled_features(self.revisit, self.material.members)
 
     @cached_property
+    def members_outside(self) -> Tensor:
+        """(M, K), of the group outside its regions."""
+        cells = self.material.cells.split(self.revisit.batch_size)
+        passes = zip(runs(self.revisit, self.material.members), cells, strict=True)
+        return torch.cat([pooled_outside(ran.features, part) for ran, part in passes])
+
+    @cached_property
     def given(self) -> Tensor:
         """(T, K), of pictures of other classes that were given the artefact."""
         return pooled_features(self.revisit, self.material.transplanted())
@@ -87,10 +95,17 @@ def project(fitting: Fitting, rank: int = RANK) -> nn.Module:
     return folded(fitting.revisit, layer)
 
 
-def head(fitting: Fitting) -> nn.Module:
-    """Fit the last layer again, the artefact in pictures of every class alike."""
+def head(fitting: Fitting, outside: bool = False) -> nn.Module:
+    """Fit the last layer again, the artefact in pictures of every class alike.
+
+    Args:
+        fitting: what it is fitted on.
+        outside: take the group's features pooled only outside its regions, in place of pooled
+            over all.
+    """
     material, share = fitting.material, torch.tensor([1 - GIVEN, GIVEN])
-    pooled = torch.cat([fitting.plain, fitting.members, fitting.given])
+    members = fitting.members_outside if outside else fitting.members
+    pooled = torch.cat([fitting.plain, members, fitting.given])
     labels = torch.cat(
         [material.targets, material.member_targets, material.targets[material.hosts]]
     )
