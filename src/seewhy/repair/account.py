@@ -30,7 +30,8 @@ class Measured:
 
     Attributes:
         plain: (N,), whether it is right about pictures without the artefact.
-        transplanted: (T,), whether it is right about hosts that were given it.
+        covered: (T,), whether it is right about hosts that were given as much of another host.
+        transplanted: (T,), whether it is right about hosts that were given the artefact.
         taken: (T,), whether these are decided for the artefact's class.
         members: (M,), whether it is right about the group.
         on_transplanted: share of the class's positive evidence that lies on the region, of some.
@@ -38,6 +39,7 @@ class Measured:
     """
 
     plain: Each
+    covered: Each
     transplanted: Each
     taken: Each
     members: Each
@@ -51,18 +53,21 @@ class Seen:
 
     Attributes:
         plain: (N, K).
+        covered: (T, K).
         transplanted: (T, K).
         members: (M, K).
     """
 
     plain: Tensor
+    covered: Tensor
     transplanted: Tensor
     members: Tensor
 
 
 def see(revisit: Revisit, material: Material) -> Seen:
     """Run a network on a material."""
-    every = (material.frames, material.transplanted(), material.members)
+    given = material.covered(), material.transplanted()
+    every = (material.frames, *given, material.members)
     return Seen(*(pooled_features(revisit, frames) for frames in every))
 
 
@@ -70,10 +75,12 @@ def measure(revisit: Revisit, material: Material, seen: Seen) -> Measured:
     """How a network does on a material, of which its features are known."""
     layer = Linear(revisit.weight, revisit.bias)
     changed = layer(seen.transplanted).argmax(1)
+    targets = material.targets[material.hosts]
     given = material.donors[:EVIDENCE]
     return Measured(
         plain=_equal(layer(seen.plain).argmax(1), material.targets),
-        transplanted=_equal(changed, material.targets[material.hosts]),
+        covered=_equal(layer(seen.covered).argmax(1), targets),
+        transplanted=_equal(changed, targets),
         taken=_equal(changed, torch.full_like(changed, material.class_id)),
         members=_equal(layer(seen.members).argmax(1), material.member_targets),
         on_transplanted=_shares(
@@ -137,14 +144,19 @@ class Account:
 
     @property
     def cost(self) -> float:
-        """Accuracy that other classes' pictures lost by being given the artefact, before."""
-        return float(self._hosts.mean() - self.before.transplanted.mean())
+        """Accuracy that other classes' pictures lost by being given the artefact, before.
+
+        What they lose where as much of another picture covers them does not count: that no repair
+        can bring back.
+        """
+        return float(self.before.covered.mean() - self.before.transplanted.mean())
 
     @property
     def recovered(self) -> Interval:
         """The share of that cost that is there no more."""
-        hosts = self._hosts.astype(np.float64)
-        triple = np.stack([hosts, self.before.transplanted, self.after.transplanted])
+        triple = np.stack(
+            [self.before.covered, self.before.transplanted, self.after.transplanted]
+        ).astype(np.float64)
         return _bootstrap(triple, lambda m: (m[2] - m[1]) / np.maximum(m[0] - m[1], 1e-9))
 
     @property
@@ -152,11 +164,6 @@ class Account:
         """The change of accuracy on pictures without the artefact."""
         pair = np.stack([self.before.plain, self.after.plain]).astype(np.float64)
         return _bootstrap(pair, lambda m: m[1] - m[0])
-
-    @property
-    def _hosts(self) -> Each:
-        right: Each = self.before.plain[self.material.hosts.numpy()]
-        return right
 
     @property
     def holds(self) -> bool:
@@ -210,6 +217,7 @@ class Account:
         figures = {
             "accuracy": of.plain.mean(),
             "hosts": of.plain[self.material.hosts.numpy()].mean(),
+            "covered": of.covered.mean(),
             "transplanted": of.transplanted.mean(),
             "taken": of.taken.mean(),
             "members": of.members.mean(),

@@ -89,6 +89,12 @@ class Material:
         hosts, donors = self.hosts[:count].numpy(), self.donors[:count].numpy()
         return transplanted(self.frames[hosts], self.members[donors], self.cells[donors])
 
+    def covered(self) -> Frames:
+        """Each host with as much of another host in the same place: what pasting alone does."""
+        hosts = self.hosts.numpy()
+        others = self.frames[np.roll(hosts, 1)]
+        return transplanted(self.frames[hosts], others, self.cells[self.donors])
+
 
 @dataclass(frozen=True)
 class Sizes:

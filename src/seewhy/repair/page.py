@@ -27,6 +27,7 @@ SHOWN = 8  # pictures of the group, and as many that were given its region
 _FIGURES = {
     "accuracy": "right without the artefact",
     "hosts": "of these, pictures that are given it: right before they are",
+    "covered": "right with as much of another picture put in",
     "transplanted": "right with the artefact put in",
     "taken": "with it, decided for its class",
     "members": "right in the group",
