@@ -32,7 +32,8 @@ class Field:
     """How far around a cell a unit looks, in pixels of the network's input.
 
     Attributes:
-        radius: x, y: half of the square that holds `MOST` of the gradient's magnitude.
+        radius: x, y: half of the square that holds `MOST` of the gradient's magnitude,
+            and a cell at least.
         reach: x, y: how far the gradient is not zero, within the picture.
     """
 
