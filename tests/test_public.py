@@ -119,6 +119,7 @@ def test_what_is_drawn_and_stored_loads_no_torch() -> None:
         ", seewhy.figures.draw, seewhy.figures.save, seewhy.datasets, seewhy.metrics.localisation"
         ", seewhy.sequences, seewhy.volumes, seewhy.localize, seewhy.regions, seewhy.box_files"
         ", seewhy.metrics.boxes, seewhy.metrics.box_accuracy, seewhy.metrics.pixels"
+        ", seewhy.gate.check, seewhy.gate.junit, seewhy.gate.page, seewhy.units.shares"
     )
     assert run(f"{code}\nprint('torch' in sys.modules)") == "False"
 

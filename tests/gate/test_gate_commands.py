@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
+import PIL.Image
 import pytest
 from tests.gate.materials import maps, six
 
@@ -124,6 +125,14 @@ def test_diff_writes_a_page(run: Path, after: Path, tmp_path: Path, capsys: Capt
     assert "owl in run" in text
     assert "owl in after" in text
     assert "a/5.png: owl, then owl (not shown:" in text
+
+
+def test_diff_draws_both_maps_side_by_side(run: Path, after: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "changes.png"
+    assert main(["diff", str(run), str(after), "--top", "2", "--out", str(sheet)]) == 0
+    with PIL.Image.open(sheet) as drawn:
+        assert drawn.width > 3 * 200
+    assert main(["diff", str(run), str(after), "--top", "0", "--out", str(sheet)]) == 2
 
 
 def test_diff_of_something_else_is_told(run: Path, tmp_path: Path, capsys: Captured) -> None:

@@ -185,7 +185,7 @@ def _pursued(points: Points, power: int, rng: np.random.Generator) -> NDArray[np
     for _ in range(STEPS):
         direction = direction / max(np.linalg.norm(direction), np.finfo(np.float64).tiny)
         pulled = points.T @ (points @ direction) ** power / len(points)
-        direction = pulled - (3.0 * direction if power == 3 else 0.0)
+        direction = pulled - (3 * direction if power == 3 else np.zeros_like(direction))
     return direction
 
 

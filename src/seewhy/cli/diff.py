@@ -25,6 +25,7 @@ HELP = """Compare two audits of the same pictures by two checkpoints.
 seewhy diff RUN1 RUN2                       class by class, and what changed most
 seewhy diff RUN1 RUN2 --class cat --top 20
 seewhy diff RUN1 RUN2 --out changes.html    with both maps of these pictures
+seewhy diff RUN1 RUN2 --out changes.png     the same as one picture, side by side
 
 Classes are those that RUN1 predicted. "drift" is the share of the positive
 evidence for that class that lies elsewhere in RUN2, from 0 to 1; "cosine" that
@@ -45,7 +46,8 @@ def diff(
         int, typer.Option(min=0, metavar="N", help="Pictures that changed most; 10.")
     ] = 10,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A page with both maps of these pictures.")
+        Path | None,
+        typer.Option(metavar="FILE", help="A page with both maps of these, or FILE.png."),
     ] = None,
     as_json: options.AsJson = False,
     _debug: options.Debug = False,
@@ -64,10 +66,7 @@ def diff(
     )
     places = found.most_changed(top, number).tolist()
     if out is not None:
-        from seewhy.cli.report import opener_of
-        from seewhy.gate.page import write_page
-
-        typer.echo(f"wrote {write_page(found, out, places, opener_of(found.first))}", err=True)
+        _write(found, out, places)
     classes = _classes(found, number)
     if as_json:
         typer.echo(json.dumps(_document(found, classes, places), indent=2, allow_nan=False))
@@ -75,6 +74,20 @@ def diff(
         for line in _lines(found, classes, places):
             typer.echo(plain(line))
     return OK
+
+
+def _write(found: Diff, out: Path, places: list[int]) -> None:
+    """A page, or a picture where the name ends so."""
+    from seewhy.cli.output import write_png
+    from seewhy.cli.report import opener_of
+    from seewhy.gate.page import sheet, write_page
+
+    opener = opener_of(found.first)
+    if out.suffix.lower() == ".png":
+        write_png(out, sheet(found, places, opener))
+    else:
+        write_page(found, out, places, opener)
+    typer.echo(f"wrote {out}", err=True)
 
 
 def _classes(found: Diff, number: int | None) -> list[Change]:

@@ -173,6 +173,11 @@ def _part(text: str) -> str:
     return safe.encode("utf-8", "replace")[-_LONGEST:].decode("utf-8", "ignore")
 
 
+def write_png(path: Path, image: Image) -> Path:
+    """Write a picture, whole or not at all."""
+    return files.write_whole(path, [_encoded(image, ".png")])
+
+
 def _encoded(image: Image, suffix: str) -> bytes:
     kind, options = ("JPEG", {"quality": 92, "subsampling": 0}) if suffix == ".jpg" else ("PNG", {})
     buffer = io.BytesIO()

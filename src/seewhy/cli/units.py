@@ -142,13 +142,9 @@ def _file_name(number: int, name: str) -> str:
 
 
 def _write(path: Path, image: Image) -> None:
-    import io
+    from seewhy.cli.output import write_png
 
-    from seewhy.files import write_whole
-
-    encoded = io.BytesIO()
-    image.save(encoded, "PNG")
-    typer.echo(f"wrote {write_whole(path, [encoded.getvalue()])}", err=True)
+    typer.echo(f"wrote {write_png(path, image)}", err=True)
 
 
 def _show(again: Revisit, found: Sequence[_OfClass], *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from seewhy.audit.reading import name_of
 from seewhy.audit.store import Audit, Row
 from seewhy.errors import SeewhyError
 from seewhy.gate.diff import Change, Diff, coarsened
+from seewhy.render import contact_sheet
 from seewhy.report import write_report
 from seewhy.report.charts import table
 from seewhy.report.markup import escape
@@ -42,6 +43,21 @@ def write_page(found: Diff, path: str | Path, places: Sequence[int], opener: Ope
         lead=_lead(found, len(places)),
         longest=LONGEST_SIDE,
     )
+
+
+def sheet(found: Diff, places: Sequence[int], opener: Opener) -> Image.Image:
+    """A row a picture: the picture, and both maps side by side on one scale.
+
+    Args:
+        found: what differs.
+        places: which pictures are shown, one at least, as places in `found`.
+        opener: gives a row's upright picture; where it fails the maps stand alone.
+
+    Raises:
+        InputError: there is nothing to show.
+        FileError: a shard is missing or damaged.
+    """
+    return contact_sheet([_picture(found, place, opener) for place in places], top=2)
 
 
 def _lead(found: Diff, shown: int) -> str:
