@@ -1,8 +1,8 @@
 """Audits that are killed, again and again: `python -m tests.audit.killing DATA OUT KILLS ENGINE`.
 
 A process of its own forks a child for every try, so that importing costs its time only once. It
-does nothing but that itself: whoever forks after Arrow, PyTorch or a runtime began threads of theirs
-leaves the child locks that nobody will ever open. The last line it prints is a JSON document.
+does nothing but that itself: whoever forks after Arrow, PyTorch or a runtime began threads of its
+own leaves the child locks that nobody will ever open. The last line it prints is a JSON document.
 """
 
 from __future__ import annotations

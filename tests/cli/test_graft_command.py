@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import torch._inductor
 from tests.graft import graphs
 
 from seewhy.cli import main
+from seewhy.models import load_model
 
 
 @pytest.fixture
@@ -146,3 +151,18 @@ def test_a_package_of_torch_export(here: Path, tmp_path: Path) -> None:
     total = seen.maps.mean((2, 3)) + seen.bias
     torch.testing.assert_close(total, seen.logits[:, 1:2], atol=1e-5, rtol=0)
     assert [path.name for path in tmp_path.iterdir()] == ["net.pt2"]
+
+
+@pytest.mark.slow
+def test_a_package_that_is_compiled(here: Path, tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("no C++ compiler")
+    to = tmp_path / "net.pt2"
+    typed = f"export nets.py:make --size 32 -o {to} --classes 1 --compile"
+    subprocess.run([sys.executable, "-m", "seewhy", *typed.split()], check=True, timeout=300)
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    logits, classes, maps, bias = torch._inductor.aoti_load_package(str(to))(x)
+    assert classes.tolist() == [[1], [1]]
+    torch.testing.assert_close(maps.mean((2, 3)) + bias, logits[:, 1:2], atol=1e-5, rtol=0)
+    eager = load_model("nets.py:make", size=(32, 32)).module(x)
+    torch.testing.assert_close(logits, eager, atol=1e-5, rtol=1e-5)
