@@ -46,6 +46,19 @@ def without(features: Any, centre: Any, towards: Any) -> Any:
     return features - towards * ((features - centre) @ towards) / (towards @ towards)
 
 
+def discriminant(group: Any, others: Any, shrinkage: float) -> Any:
+    """The direction that maximises the spread between two groups over that within them."""
+    first, second = group.mean(0), others.mean(0)
+    within = np.zeros((len(first), len(first)))
+    for z, mean in [*((z, first) for z in group), *((z, second) for z in others)]:
+        within += np.outer(z - mean, z - mean) / (len(group) + len(others))
+    shrunk = within + shrinkage * np.trace(within) / len(first) * np.eye(len(first))
+    values, vectors = np.linalg.eig(
+        np.linalg.inv(shrunk) @ np.outer(first - second, first - second)
+    )
+    return np.real(vectors[:, np.argmax(np.real(values))])
+
+
 def sign_test(won: int, lost: int) -> float:
     """How likely a fair coin wins that often or more often."""
     count = won + lost

@@ -23,7 +23,7 @@ BOX = (0, 0, CELL, CELL)
 
 
 class Colours(nn.Module):
-    """Logit of "warm": 40 times the mean red and green; of "blue": 4 times the mean blue."""
+    """Logit of "warm": 40 times the mean red and green; of "blue": 4 times blue, plus 0.1."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Colours(nn.Module):
         with torch.no_grad():
             self.colours.weight.copy_((2 * torch.eye(3) - 1)[:, :, None, None])
             self.fc.weight.copy_(torch.tensor([[40.0, 40.0, 0.0], [0.0, 0.0, 4.0]]))
-            self.fc.bias.zero_()
+            self.fc.bias.copy_(torch.tensor([0.0, 0.1]))
 
     def forward(self, x: Tensor) -> Tensor:
         counted = F.avg_pool2d(F.relu(self.colours(x)), CELL)
@@ -96,7 +96,7 @@ def _all_over(channel: int, value: int) -> np.ndarray[tuple[int, ...], np.dtype[
 
 
 def _square(channel: int, at: tuple[int, int]) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    picture = _all_over(2, 51)
+    picture = _all_over(2, 0)
     x, y = at
     picture[y : y + CELL, x : x + CELL] = np.eye(3, dtype=np.uint8)[channel] * 255
     return picture

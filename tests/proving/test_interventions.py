@@ -37,6 +37,23 @@ def test_a_direction_is_found_where_its_features_are() -> None:
     assert maps.max() == pytest.approx(2)
 
 
+def test_the_discriminant_spreads_two_groups_the_farthest() -> None:
+    generator = torch.Generator().manual_seed(0)
+    group = torch.randn(30, 4, generator=generator) + torch.tensor([1.0, 0.0, 0.0, 0.5])
+    others = torch.randn(20, 4, generator=generator) * torch.tensor([5.0, 1.0, 1.0, 1.0])
+    made = regions.discriminant(group, others).numpy()
+    naive = oracle.discriminant(group.numpy(), others.numpy(), regions.SHRINKAGE)
+    cosine = made @ naive / np.linalg.norm(made) / np.linalg.norm(naive)
+    assert abs(cosine) == pytest.approx(1, abs=1e-4)
+    assert made @ (group.mean(0) - others.mean(0)).numpy() > 0
+
+
+def test_the_discriminant_of_groups_that_do_not_vary_is_their_difference() -> None:
+    made = regions.discriminant(torch.eye(3)[:1].expand(5, 3), torch.zeros(5, 3))
+    assert made[0] > 0
+    assert made[1:].tolist() == [0, 0]
+
+
 def test_boxes_elsewhere_are_as_large_and_do_not_overlap() -> None:
     boxes = np.array([[0, 0, 4, 6], [5, 5, 10, 9], [8, 8, 16, 16]])
     found = regions.boxes_elsewhere(boxes, (16, 16), np.random.default_rng(0))

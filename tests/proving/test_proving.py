@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from tests.proving.colours import GROUP, audited, finding
+from tests.proving.colours import BOX, GROUP, OTHERS, audited, finding
 
 from seewhy.audit.findings import Findings, Intervention
 from seewhy.audit.revisit import Revisit
 from seewhy.errors import InputError
 from seewhy.proving import prove, prove_all
+from seewhy.proving.prove import FEWEST, placed
 
 
 @pytest.fixture(scope="module")
@@ -97,15 +100,39 @@ def test_too_few_pictures_are_told_and_painted_over_all_the_same(green: Revisit)
     assert [each.name for each in proof.interventions] == ["remove"]
 
 
-def test_evidence_all_over_is_untestable(green: Revisit) -> None:
-    """Rows 30 to 55 are green all over, and so are the others that are left."""
-    whole = finding()
-    rows = tuple(range(GROUP, GROUP + 25))
-    spread = type(whole)(**{**vars(whole), "rows": rows, "direction": None})
-    proof = prove_all(green, Findings("f", 0, (spread,))).findings[0].proof
+def test_nothing_to_compare_it_with(green: Revisit) -> None:
+    """The group is all that there is of the class."""
+    whole = replace(finding(), rows=tuple(range(GROUP + OTHERS)))
+    proof = prove_all(green, Findings("f", 0, (whole,))).findings[0].proof
+    assert proof is not None
+    assert proof.verdict == "untestable"
+    assert proof.why == "there are too few pictures to compare it with"
+
+
+def test_evidence_that_is_too_large_is_untestable(
+    green: Revisit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = sys.modules["seewhy.proving.prove"]  # the package has a function of that name
+    monkeypatch.setattr(module, "LARGEST", 0.01)
+    proof = prove_all(green, Findings("f", 0, (finding(),))).findings[0].proof
     assert proof is not None
     assert proof.verdict == "untestable"
     assert proof.why.startswith("its evidence takes more than a quarter of most pictures; without")
+
+
+def test_what_nothing_sets_apart_has_no_place(green: Revisit) -> None:
+    """Rows 30 to 54 are all green, and so are those that they are compared with."""
+    same = replace(finding(), rows=tuple(range(GROUP, GROUP + 25)))
+    others = range(GROUP + 25, GROUP + OTHERS)
+    assert [each.name for each in prove(green, same, others)] == []
+    assert len(others) < FEWEST
+    some = replace(finding(), rows=tuple(range(GROUP, GROUP + 20)))
+    made = prove(green, some, range(GROUP + 20, GROUP + OTHERS))
+    assert [each.name for each in made] == ["project"]
+
+
+def test_where_the_evidence_was_cut_out(green: Revisit) -> None:
+    assert placed(green, finding(), [3, 1]).tolist() == [list(BOX), list(BOX)]
 
 
 def test_probabilities_are_corrected_for_how_many_were_tried(green: Revisit) -> None:

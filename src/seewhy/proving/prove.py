@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -101,8 +100,10 @@ def placed(revisit: Revisit, finding: Finding, rows: Sequence[int]) -> Boxes:
         finding: what is looked for.
         rows: in which pictures.
     """
+    cast = Predictions.of(revisit.audit).cast(finding, None, (0, finding.number))
+    group, others = (Looked.at(revisit, each) for each in (cast.group, cast.others))
     looked = Looked.at(revisit, np.array(rows, dtype=np.int64))
-    return regions.peak_boxes(looked.maps(_direction(revisit, finding)), LARGEST)
+    return _boxes(looked, *_sought(revisit, finding, group, others))
 
 
 def _corrected(tried: Sequence[Tried]) -> list[dict[str, float]]:
@@ -125,8 +126,9 @@ def _tried(
     seeds = (seed, finding.number)
     cast = predictions.cast(finding, others, seeds)
     group = Looked.at(revisit, cast.group)
-    trials = [_project(revisit, finding, group, cast)] if cast.pairs >= FEWEST else []
-    boxes = regions.peak_boxes(group.maps(_direction(revisit, finding)), LARGEST)
+    rest = Looked.at(revisit, cast.others)
+    trials = [_project(revisit, finding, group, rest)] if cast.pairs >= FEWEST else []
+    boxes = _boxes(group, *_sought(revisit, finding, group, rest))
     is_small = regions.shares(boxes, revisit.classifier.preprocess.size) <= LARGEST
     obstacle = _obstacle(finding, cast, is_small)
     small = np.flatnonzero(is_small)
@@ -154,11 +156,21 @@ def _obstacle(finding: Finding, cast: Cast, is_small: NDArray[np.bool_]) -> str 
     return None
 
 
-def _direction(revisit: Revisit, finding: Finding) -> Tensor:
-    """What is looked for in the group's pictures: what sets it apart, or else the class."""
-    if finding.direction is None:
-        return revisit.weight[finding.class_id]
-    return torch.tensor(finding.direction, dtype=torch.float32)
+def _sought(
+    revisit: Revisit, finding: Finding, group: Looked, others: Looked
+) -> tuple[Tensor, regions.Maps | float]:
+    """The direction that is looked for, and where the class's others have it, too, (H, W).
+
+    It is what sets the group apart; of few pictures, which cannot tell that, the class.
+    """
+    if min(len(group), len(others)) < FEWEST:
+        return revisit.weight[finding.class_id], 0.0
+    apart = regions.discriminant(group.pooled, others.pooled)
+    return apart, others.maps(apart).mean(0)
+
+
+def _boxes(looked: Looked, direction: Tensor, usual: regions.Maps | float) -> Boxes:
+    return regions.peak_boxes(looked.maps(direction) - usual, LARGEST)
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,14 +201,16 @@ class Looked:
         _, height, width, _ = self.frames.shape
         return regions.located(self.ran.features, direction, (width, height))
 
+    def __len__(self) -> int:
+        return len(self.frames)
+
     @property
     def pooled(self) -> Tensor:
         """(n, K)."""
         return evidence.pooled(self.ran.features)
 
 
-def _project(revisit: Revisit, finding: Finding, group: Looked, cast: Cast) -> Trial:
-    others = Looked.at(revisit, cast.others)
+def _project(revisit: Revisit, finding: Finding, group: Looked, others: Looked) -> Trial:
     head = revisit.weight, revisit.bias
     return projected(group.pooled, others.pooled, *head, finding.class_id)
 
