@@ -96,8 +96,20 @@ def test_too_few_pictures_are_told_and_painted_over_all_the_same(green: Revisit)
     proof = prove_all(green, Findings("f", 0, (finding(count=3),))).findings[0].proof
     assert proof is not None
     assert proof.verdict == "untestable"
-    assert proof.why == "3 pictures are too few, of 20 that are needed"
+    assert proof.why == "too few pictures: 3, of 20 that are needed"
     assert [each.name for each in proof.interventions] == ["remove"]
+    assert proof.interventions[0].p is None
+
+
+def test_single_pictures_are_painted_over_and_no_more(green: Revisit) -> None:
+    single = replace(finding(), kind="narrow")
+    proof = prove_all(green, Findings("f", 0, (single,))).findings[0].proof
+    assert proof is not None
+    assert proof.verdict == "untestable"
+    assert proof.why == "single pictures, each odd by itself: no group that could be tested"
+    made = by_name(proof.interventions)
+    assert list(made) == ["remove"]
+    assert made["remove"].change[0] == pytest.approx(-2.5, abs=1e-4)
 
 
 def test_nothing_to_compare_it_with(green: Revisit) -> None:

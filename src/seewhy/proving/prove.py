@@ -107,10 +107,11 @@ def placed(revisit: Revisit, finding: Finding, rows: Sequence[int]) -> Boxes:
 
 
 def _corrected(tried: Sequence[Tried]) -> list[dict[str, float]]:
-    """The probabilities of each finding's trials, by name."""
+    """The probabilities of each finding's trials, by name; of too few pictures there is none."""
     made: list[dict[str, float]] = [{} for _ in tried]
     for name in ("remove", "transplant", "project"):
-        of = [(i, t.p()) for i, each in enumerate(tried) for t in each.trials if t.name == name]
+        tests = [(place, each.trial(name)) for place, each in enumerate(tried)]
+        of = [(place, t.p()) for place, t in tests if t is not None and len(t.done) >= FEWEST]
         for (place, _), p in zip(of, holm([p for _, p in of]), strict=True):
             made[place][name] = p
     return made
@@ -127,7 +128,8 @@ def _tried(
     cast = predictions.cast(finding, others, seeds)
     group = Looked.at(revisit, cast.group)
     rest = Looked.at(revisit, cast.others)
-    trials = [_project(revisit, finding, group, rest)] if cast.pairs >= FEWEST else []
+    is_group = finding.kind == "group" and cast.pairs >= FEWEST
+    trials = [_project(revisit, finding, group, rest)] if is_group else []
     boxes = _boxes(group, *_sought(revisit, finding, group, rest))
     is_small = regions.shares(boxes, revisit.classifier.preprocess.size) <= LARGEST
     obstacle = _obstacle(finding, cast, is_small)
@@ -145,8 +147,10 @@ def _tried(
 
 def _obstacle(finding: Finding, cast: Cast, is_small: NDArray[np.bool_]) -> str | None:
     """Why a finding cannot be tested; None where it can."""
+    if finding.kind != "group":
+        return "single pictures, each odd by itself: no group that could be tested"
     if len(cast.group) < FEWEST:
-        return f"{len(cast.group)} pictures are too few, of {FEWEST} that are needed"
+        return f"too few pictures: {len(cast.group)}, of {FEWEST} that are needed"
     if cast.triples < FEWEST:
         return "there are too few pictures to compare it with"
     if not finding.place.localised:
@@ -161,9 +165,9 @@ def _sought(
 ) -> tuple[Tensor, regions.Maps | float]:
     """The direction that is looked for, and where the class's others have it, too, (H, W).
 
-    It is what sets the group apart; of few pictures, which cannot tell that, the class.
+    It is what sets the group apart; of few or single pictures, which have no such, the class.
     """
-    if min(len(group), len(others)) < FEWEST:
+    if finding.kind != "group" or min(len(group), len(others)) < FEWEST:
         return revisit.weight[finding.class_id], 0.0
     apart = regions.discriminant(group.pooled, others.pooled)
     return apart, others.maps(apart).mean(0)
