@@ -85,6 +85,7 @@ def result(cell: Cell, data: Path) -> dict[str, Any]:
     looked = time.perf_counter()
     proven = prove_all(seen, suspected, seed=cell.seed)
     seconds = {"find": looked - begun, "prove": time.perf_counter() - looked}
+    print(f"{cell.name} {cell.seed}: {seconds}", flush=True)
     truth = _truth(cell, seen.audit)
     plain = harm(seen.classifier, cell.reasons, data, cell.seed)
     return {
@@ -201,6 +202,7 @@ def _repairs(
         begun = time.perf_counter()
         module = make()
         seconds = time.perf_counter() - begun
+        print(f"{cell.name} {cell.seed}: {name}, {seconds:.0f} s", flush=True)
         after = harm(seen.classifier, [reason], data, cell.seed, module)
         yield {
             "how": name,
