@@ -71,6 +71,15 @@ def test_what_is_proven_is_shown(
     assert "   confirmed: moved <half> of them" in capsys.readouterr().out
 
 
+def test_what_cannot_be_tried_is_kept_and_said_so(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["find", str(run), "--model", str(run / "nowhere")]) == 1
+    printed = capsys.readouterr()
+    assert "seewhy: nothing was proven: " in printed.err.splitlines()[-1]
+    assert len(kept(run).findings) == 1
+
+
 def test_nothing_odd_is_said_so_and_needs_no_network(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

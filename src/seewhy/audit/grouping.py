@@ -181,11 +181,11 @@ def _pursued(points: Points, power: int, rng: np.random.Generator) -> NDArray[np
     Heaps alike have low kurtosis, a small one beside a large one skews. The fixed points of
     Hyvärinen and Oja's FastICA: `E[z (w'z)^2]`, and `E[z (w'z)^3] - 3 w`.
     """
-    direction: NDArray[np.floating] = rng.normal(size=points.shape[1])
+    direction: NDArray[np.floating] = rng.standard_normal((points.shape[1],))
     for _ in range(STEPS):
         direction = direction / max(np.linalg.norm(direction), np.finfo(np.float64).tiny)
         pulled = points.T @ (points @ direction) ** power / len(points)
-        direction = pulled - (3 * direction if power == 3 else np.zeros_like(direction))
+        direction = np.subtract(pulled, (3 if power == 3 else 0) * direction)
     return direction
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from seewhy.cli import options
-from seewhy.cli.failures import OK
+from seewhy.cli.failures import FAILED, OK, describe
 from seewhy.cli.text import columns, fit, plain
+from seewhy.errors import SeewhyError
 
 if TYPE_CHECKING:
     from seewhy.audit.findings import Finding, Findings
@@ -33,6 +34,7 @@ Groups of pictures that a class was decided for by evidence of their own kind,
 and single pictures decided by less than is usual. No labels of artefacts are
 needed. Interventions on the pictures tell whether a finding moves the
 decision. All of it is kept in RUN/findings.json, for seewhy repair and check.
+Exit code 1: findings were kept, but could not be tried.
 """
 _HEADER = ("", "class", "kind", "pictures", "share", "right", "others", "stable", "verdict")
 _CELL = 32  # columns of a class's name at most
@@ -66,8 +68,9 @@ def find(
 
     audit = open_audit(run)
     found = find_in(audit, seed, of_class=of_class, top=top)
+    problem = None
     if prove and found.findings:
-        found = _proven(audit, found, model, seed)
+        found, problem = _tried(audit, found, model, seed)
     kept = write_findings(audit.folder, found)
     page = _page(audit, found, audit.folder / PAGE if out is None else out)
     if as_json:
@@ -76,7 +79,22 @@ def find(
         for line in lines(found):
             typer.echo(line)
     typer.echo(f"wrote {kept} and {page}", err=True)
-    return OK
+    return OK if problem is None else _complaint(problem)
+
+
+def _tried(
+    audit: Audit, found: Findings, model: str | None, seed: int
+) -> tuple[Findings, SeewhyError | None]:
+    """The findings with proofs; or without, and why the network or the pictures gave none."""
+    try:
+        return _proven(audit, found, model, seed), None
+    except SeewhyError as problem:
+        return found, problem
+
+
+def _complaint(problem: SeewhyError) -> int:
+    typer.echo(f"seewhy: nothing was proven: {describe(problem)[0]}", err=True)
+    return FAILED
 
 
 def _proven(audit: Audit, found: Findings, model: str | None, seed: int) -> Findings:

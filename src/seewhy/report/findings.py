@@ -126,7 +126,8 @@ def _where(finding: Finding) -> str:
     if not place.localised:
         words = "Where its evidence lies on average. Maps do not tell of a place for it."
     else:
-        words = f"Where its evidence lies on average; {place.fixed:.0%} have their peak at its top."
+        there = f"{percent(place.fixed)} of the pictures have their strongest evidence"
+        words = f"Where its evidence lies on average; {there} where this is strongest."
     mean = np.asarray(place.mean, np.float32)
     large = render.upsample(mean, (MAP, round(MAP * mean.shape[0] / mean.shape[1])))
     colours = render.colourise(large, style="positive", limit=float(large.max()))
@@ -147,7 +148,7 @@ def _pictures(finding: Finding, seen: Seen) -> Iterator[str]:
             f'<img class="{rendering}" src="{_uri(each)}" alt="">' for each in (picture.image, laid)
         )
         name = escape(picture.path)
-        yield f'<li title="{name}">{"".join(images)}<span><bdi>{name}</bdi></span></li>'
+        yield f'<li title="{name}">{"".join(images)}<span>row {row:,}</span></li>'
 
 
 def _uri(image: Image) -> str:
