@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import torch
+import math
 
-from seewhy.repair.head import balanced, pooled_outside, refitted
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seewhy.repair.head import balanced, pooled_outside, rebiased, refitted
 from seewhy.repair.project import Linear
 
 
@@ -63,3 +67,36 @@ def test_pooling_outside_leaves_the_cells_out() -> None:
     cells[0, 1, 1] = True
     cells[1] = True  # nothing is left: over all
     torch.testing.assert_close(pooled_outside(features, cells), torch.tensor([[2.0], [3.0]]))
+
+
+def test_biases_alone_become_the_log_odds() -> None:
+    layer = Linear(torch.zeros(2, 1), torch.zeros(2))
+    labels = torch.tensor([0, 0, 0, 1])
+    fitted = rebiased(layer, torch.ones(4, 1), labels, torch.full((4,), 0.25))
+    assert math.isclose(float(fitted.bias[0] - fitted.bias[1]), math.log(3), rel_tol=1e-4)
+    assert fitted.weight is layer.weight
+
+
+def test_a_class_without_examples_keeps_its_bias() -> None:
+    layer = Linear(torch.zeros(3, 1), torch.tensor([0.0, 0.0, 0.5]))
+    labels = torch.tensor([0, 0, 0, 1])
+    fitted = rebiased(layer, torch.ones(4, 1), labels, torch.full((4,), 0.25))
+    assert fitted.bias[2] == 0.5
+
+
+@given(seed=st.integers(0, 10_000))
+def test_with_the_biases_each_class_is_as_probable_as_it_is_frequent(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    layer = Linear(torch.randn(3, 4, generator=generator), torch.randn(3, generator=generator))
+    pooled = torch.randn(60, 4, generator=generator)
+    labels = torch.arange(60) % 3
+    weights = torch.rand(60, generator=generator) + 0.1
+    weights = weights / weights.sum()
+    fitted = rebiased(layer, pooled, labels, weights)
+    for number in range(3):
+        probable = sum(
+            float(weights[i]) * float(fitted(pooled[i : i + 1]).softmax(1)[0, number])
+            for i in range(60)
+        )
+        frequent = float(weights[labels == number].sum())
+        assert math.isclose(probable, frequent, abs_tol=1e-3)

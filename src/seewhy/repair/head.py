@@ -81,3 +81,35 @@ def refitted(
     search.step(loss)  # type: ignore[no-untyped-call, unused-ignore]
     fitted = weight.detach() / scale, bias.detach()
     return Linear(*(each.to(layer.weight.dtype) for each in fitted))
+
+
+def rebiased(
+    layer: Linear,
+    pooled: Pooled,
+    labels: Int[Tensor, " count"],
+    weights: Float[Tensor, " count"],
+) -> Linear:
+    """The layer with the biases of the least weighted cross-entropy; weights stay as they are.
+
+    Classes without an example keep their biases: they would fall without end.
+
+    Args:
+        layer: as it is, where the search begins.
+        pooled: (N, K).
+        labels: (N,).
+        weights: (N,), what each counts; all together 1.
+    """
+    logits = layer(pooled).double()
+    seen = F.one_hot(labels.unique(), len(layer.bias)).sum(0).double()
+    shift = torch.zeros_like(seen, requires_grad=True)
+    search = torch.optim.LBFGS([shift], max_iter=ROUNDS, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        search.zero_grad()
+        each = F.cross_entropy(logits + shift * seen, labels, reduction="none")
+        value = each @ weights.double()
+        value.backward()
+        return value
+
+    search.step(loss)  # type: ignore[no-untyped-call, unused-ignore]
+    return Linear(layer.weight, layer.bias + (shift.detach() * seen).to(layer.bias.dtype))

@@ -17,7 +17,7 @@ from seewhy.errors import InputError
 from seewhy.repair.account import Account, Wanted, measure, see
 from seewhy.repair.finetune import Recipe, finetuned
 from seewhy.repair.fold import folded, layer_of
-from seewhy.repair.head import balanced, pooled_outside, refitted
+from seewhy.repair.head import balanced, pooled_outside, rebiased, refitted
 from seewhy.repair.material import (
     FITTING,
     MEASURING,
@@ -36,6 +36,7 @@ How = Literal["auto", "project", "head", "finetune"]
 Say = Callable[[str], None]
 
 RANK = 2  # directions that are projected out
+EVEN = 0.5  # of what biases are fitted on: pictures that carry the artefact
 GIVEN = 0.3  # of what the head is fitted on: pictures that carry the artefact
 
 
@@ -80,6 +81,23 @@ class Fitting:
         """(R, K), of what is decided for the class outside the group."""
         return self.plain[self.material.predicted == self.material.class_id]
 
+    def examples(self, members: Tensor, share: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Pictures as they are, the group, and every other class with the artefact.
+
+        Args:
+            members: (M, K), of the group.
+            share: that the group and what was given the artefact count for; each class alike.
+
+        Returns:
+            Pooled features (N, K), classes (N,), what each counts (N,).
+        """
+        material = self.material
+        pooled = torch.cat([self.plain, members, self.given])
+        of_hosts = material.targets[material.hosts]
+        labels = torch.cat([material.targets, material.member_targets, of_hosts])
+        groups = (torch.arange(len(pooled)) >= len(self.plain)).long()
+        return pooled, labels, balanced(labels, groups, torch.tensor([1 - share, share]))
+
     @cached_property
     def covariance(self) -> Tensor:
         """(K, K), of features without the artefact."""
@@ -87,12 +105,16 @@ class Fitting:
 
 
 def project(fitting: Fitting, rank: int = RANK) -> nn.Module:
-    """Project out the directions into which transplants move the features."""
+    """Project out the directions into which transplants move the features, and fit the biases.
+
+    What else lies along these directions is lost with the artefact: evidence for the class, most
+    of all, which is then decided for too rarely. One number for each class makes up for that.
+    """
     hosts = fitting.plain[fitting.material.hosts]
     directions = of_changes(hosts, fitting.given, fitting.covariance, rank)
     mean = fitting.plain.mean(0)
     layer = erased(layer_of(fitting.revisit), directions, mean, fitting.covariance)
-    return folded(fitting.revisit, layer)
+    return folded(fitting.revisit, rebiased(layer, *fitting.examples(fitting.members, EVEN)))
 
 
 def head(fitting: Fitting, outside: bool = False) -> nn.Module:
@@ -103,15 +125,9 @@ def head(fitting: Fitting, outside: bool = False) -> nn.Module:
         outside: take the group's features pooled only outside its regions, in place of pooled
             over all.
     """
-    material, share = fitting.material, torch.tensor([1 - GIVEN, GIVEN])
     members = fitting.members_outside if outside else fitting.members
-    pooled = torch.cat([fitting.plain, members, fitting.given])
-    labels = torch.cat(
-        [material.targets, material.member_targets, material.targets[material.hosts]]
-    )
-    groups = (torch.arange(len(pooled)) >= len(fitting.plain)).long()
-    weights = balanced(labels, groups, share)
-    return folded(fitting.revisit, refitted(layer_of(fitting.revisit), pooled, labels, weights))
+    examples = fitting.examples(members, GIVEN)
+    return folded(fitting.revisit, refitted(layer_of(fitting.revisit), *examples))
 
 
 def finetune(fitting: Fitting) -> nn.Module:
