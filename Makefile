@@ -6,7 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq --constraint
 ONE_THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 JOBS ?= 2
 
-.PHONY: demo test test-fast check lint types bench judgement zoo clean
+OUT ?= wrong-reason
+
+.PHONY: demo test test-fast check lint types bench judgement zoo story clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/seewhy demo
@@ -31,6 +33,10 @@ bench: $(VENV)/.bench
 
 judgement: $(VENV)/.bench
 	$(ONE_THREAD) $(BIN)/python -m benchmarks judgement
+
+story: $(VENV)/.dev
+	@test -n "$(DATA)" || { echo "expected: make story DATA=folder of CIFAR-10's train.parquet and test.parquet" >&2; exit 2; }
+	examples/wrong-reason.sh $(DATA) $(OUT)
 
 zoo: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.zoo

@@ -36,7 +36,8 @@ from seewhy.models import load_model
 from seewhy.proving import prove_all
 from seewhy.proving.prove import placed
 from seewhy.repair.fold import folded, layer_of
-from seewhy.repair.make import repair
+from seewhy.repair.make import MEANS, Fitting, project
+from seewhy.repair.material import FITTING, gather, halves
 from seewhy.training import Recipe, train
 
 HOME = Path(__file__).parents[1] / ".benchmarks" / "shortcuts"
@@ -93,8 +94,18 @@ def result(cell: Cell, data: Path) -> dict[str, Any]:
         "seed": cell.seed,
         "seconds": seconds,
         "harm": plain.account(),
+        "untaught": {} if cell.reasons else _untaught(cell, seen, data),
         "confirmed": [_told(each) for each in _confirmed(proven)],
         "reasons": [_of_reason(cell, seen, proven, each, truth, data) for each in cell.reasons],
+    }
+
+
+def _untaught(cell: Cell, seen: Revisit, data: Path) -> dict[str, Any]:
+    """What each reason does to a network that was trained without any: it hides something."""
+    every = {each.name: each for reasons in PLANTED.values() for each in reasons}
+    return {
+        name: harm(seen.classifier, [reason], data, cell.seed).account()
+        for name, reason in every.items()
     }
 
 
@@ -190,18 +201,19 @@ def _repairs(
     data: Path,
 ) -> Iterator[dict[str, Any]]:
     ways: dict[str, Callable[[], torch.nn.Module]] = dict(_rivals(seen, carrying))
+    reading = 0.0
     if finding is not None:
-        rows, number = list(finding.rows), reason.class_id
-        for how in ("project", "head", "finetune"):
-            ways[how] = lambda how=how: repair(seen, rows, number, how, seed=cell.seed).module  # type: ignore[misc]
-        drawn = _random_group(seen.audit, reason, len(rows), cell.seed)
-        ways["project, random group"] = lambda: (
-            repair(seen, drawn, number, "project", seed=cell.seed).module
-        )
+        begun = time.perf_counter()
+        fitting = _fitting(seen, list(finding.rows), reason, cell.seed)
+        reading = time.perf_counter() - begun
+        for how, means in MEANS.items():
+            ways[how] = lambda means=means: means(fitting)  # type: ignore[misc]
+        drawn = _random_group(seen.audit, reason, len(finding.rows), cell.seed)
+        ways["project, random group"] = lambda: project(_fitting(seen, drawn, reason, cell.seed))
     for name, make in ways.items():
         begun = time.perf_counter()
         module = make()
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - begun + (reading if name in MEANS else 0)
         print(f"{cell.name} {cell.seed}: {name}, {seconds:.0f} s", flush=True)
         after = harm(seen.classifier, [reason], data, cell.seed, module)
         yield {
@@ -210,6 +222,15 @@ def _repairs(
             "harm": after.account(),
             "recovered": after.recovered(plain),
         }
+
+
+def _fitting(seen: Revisit, rows: list[int], reason: Reason, seed: int) -> Fitting:
+    """What `seewhy repair` makes repairs from, a quarter held out; features are pooled here."""
+    made_from, _ = halves(seen.audit, seed)
+    fitting = Fitting(seen, gather(seen, made_from, rows, reason.class_id, FITTING, seed), seed)
+    for features in (fitting.plain, fitting.members, fitting.given):
+        assert len(features)
+    return fitting
 
 
 def _random_group(audit: Audit, reason: Reason, count: int, seed: int) -> list[int]:

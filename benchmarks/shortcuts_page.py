@@ -101,31 +101,86 @@ def _elsewhere(result: Told, planted: set[int]) -> int:
 
 
 def _repaired(results: Sequence[Told]) -> Iterator[str]:
-    yield from _header(("planted", "means", "recovered", "clean, points", "worst group", "seconds"))
+    untaught = {each["seed"]: each["untaught"] for each in results if each.get("untaught")}
+    heads = (
+        "planted",
+        "means",
+        "right with it",
+        "recovered",
+        "recovered of what is not hidden",
+        "clean, points",
+        "worst group",
+        "seconds",
+    )
+    yield from _header(heads)
     for name in PLANTED:
-        told = [one for each in results if each["name"] == name for one in each["reasons"]]
-        for reason in dict.fromkeys(one["reason"] for one in told):
-            ones = [one for one in told if one["reason"] == reason]
-            yield from _ways(name if reason == name else f"{name}: {reason}", ones)
+        told = [
+            (each["seed"], one)
+            for each in results
+            for one in each["reasons"]
+            if each["name"] == name
+        ]
+        for reason in dict.fromkeys(one["reason"] for _, one in told):
+            ones = [(seed, one) for seed, one in told if one["reason"] == reason]
+            bounds = [untaught.get(seed, {}).get(reason) for seed, _ in ones]
+            title = name if reason == name else f"{name}: {reason}"
+            yield from _ways(title, [one for _, one in ones], bounds)
 
 
-def _ways(title: str, ones: Sequence[Told]) -> Iterator[str]:
-    worst = _percent(one["harm"]["worst"] for one in ones)
-    yield _row([title, "none", "0 %", "0.0", worst, "-"])
+def _ways(title: str, ones: Sequence[Told], bounds: Sequence[Told | None]) -> Iterator[str]:
+    before = [one["harm"] for one in ones]
+    yield _row(
+        [title, "none", _of(before, "carrying"), "0 %", "0 %", "0.0", _of(before, "worst"), "-"]
+    )
     for way in WAYS:
-        done = [(one, each) for one in ones for each in one["repairs"] if each["how"] == way]
+        done = [
+            (one["harm"], bound, each)
+            for one, bound in zip(ones, bounds, strict=True)
+            for each in one["repairs"]
+            if each["how"] == way
+        ]
         if done:
-            lost = [100 * (each["harm"]["clean"] - one["harm"]["clean"]) for one, each in done]
+            after = [each["harm"] for _, _, each in done]
+            lost = [100 * (each["harm"]["clean"] - old["clean"]) for old, _, each in done]
             yield _row(
                 [
                     "",
                     way,
-                    _percent(each["recovered"] for _, each in done),
+                    _of(after, "carrying"),
+                    _percent(each["recovered"] for _, _, each in done),
+                    _percent(
+                        _recovered(old, each["harm"], bound)
+                        for old, bound, each in done
+                        if bound is not None
+                    ),
                     _spread(lost, lambda value: f"{value:+.1f}"),
-                    _percent(each["harm"]["worst"] for _, each in done),
-                    _spread([each["seconds"] for _, each in done], lambda value: f"{value:.0f}"),
+                    _of(after, "worst"),
+                    _spread([each["seconds"] for _, _, each in done], lambda value: f"{value:.0f}"),
                 ]
             )
+    known = [bound for bound in bounds if bound is not None]
+    yield _row(
+        [
+            "",
+            "*trained without it*",
+            _of(known, "carrying"),
+            "-",
+            "100 %",
+            "-",
+            _of(known, "worst"),
+            "-",
+        ]
+    )
+
+
+def _recovered(before: Told, after: Told, bound: Told) -> float:
+    """Of the way to what a network does that was trained without the reason."""
+    was, now, best = (float(each["carrying"]) for each in (before, after, bound))
+    return (now - was) / (best - was)
+
+
+def _of(harms: Sequence[Told], key: str) -> str:
+    return _percent(each[key] for each in harms)
 
 
 def _seconds(results: Sequence[Told]) -> Iterator[str]:
