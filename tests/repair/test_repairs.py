@@ -17,7 +17,7 @@ from seewhy.audit.revisit import Revisit
 from seewhy.errors import DataError, InputError, ModelError
 from seewhy.repair import make
 from seewhy.repair.account import Wanted
-from seewhy.repair.finetune import Recipe
+from seewhy.repair.finetune import Recipe, _frequencies
 from seewhy.repair.fold import folded, layer_of
 from seewhy.repair.material import FITTING, gather, halves, known
 from seewhy.repair.page import verdict, write_page
@@ -46,6 +46,18 @@ def test_what_a_repair_is_made_from_is_not_what_it_is_measured_on(again: Revisit
     assert not set(made_from.rows) & set(measured_on.rows)
     every = sorted([*made_from.rows, *measured_on.rows])
     assert every == known(again.audit).rows.tolist()
+
+
+def test_in_training_the_class_is_as_frequent_as_with_its_group(again: Revisit) -> None:
+    made_from, _ = halves(again.audit, 0)
+    material = gather(again, made_from, marked_rows(again), 0, FITTING, 0)
+    of_class = (material.targets == 0).numpy()
+    assert of_class.mean() < 0.4  # half of the seas are marked
+    drawn = _frequencies(material)
+    assert drawn.sum() == pytest.approx(1)
+    assert drawn[of_class].sum() == pytest.approx(material.share)
+    assert material.share == pytest.approx((made_from.targets == 0).mean())
+    assert len(set(drawn[of_class])) == len(set(drawn[~of_class])) == 1
 
 
 @pytest.mark.parametrize("how", ["project", "head"])

@@ -1,10 +1,12 @@
 """A short training in which the artefact stands in pictures of every class, and may not speak.
 
-Half of each batch are pictures as they are; three eighths are pictures of other classes that were
-given the region of a member at random, and keep their classes; the rest are members, some of them
-with their region filled. On top of the cross-entropy, positive evidence of the class that lies on
-a transplanted region costs. That term is a forward quantity: the map is the features weighed, so
-it needs no second derivative, as a penalty on gradients would.
+Most of each batch are pictures as they are, the class as frequent among them as in the data,
+though the group is not there: else the class's other pictures would become rare. Three eighths are
+pictures of other classes that were given the region of a member at random, and keep their classes;
+a few are members, half of them with their region filled: the class is with the artefact as often as
+without. On top of the cross-entropy, positive evidence of the class that lies on a transplanted
+region costs. That term is a forward quantity: the map is the features weighed, so it needs no
+second derivative, as a penalty on gradients would.
 
 Source: transplanting and masking as in Reveal to Revise (Pahde et al. 2023) and ClArC (Anders et
     al. 2022); a penalty on where evidence lies as in right for the right reasons (Ross et al.
@@ -19,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -46,7 +49,7 @@ class Recipe:
 
     steps: int = 300
     batch: int = 128
-    lr: float = 0.01
+    lr: float = 0.003
     momentum: float = 0.9
     map_weight: float = 0.1
     seed: int = 0
@@ -116,11 +119,12 @@ def _loss(revisit: Revisit, batch: Batch, class_id: int, map_weight: float) -> T
 def _batches(material: Material, recipe: Recipe) -> Iterator[Batch]:
     others = np.flatnonzero((material.targets != material.class_id).numpy())
     donors = np.flatnonzero(material.cells.any(2).any(1).numpy())
+    given, own = 3 * recipe.batch // 8, recipe.batch // 16
+    often = _frequencies(material)
     for step in range(recipe.steps):
         rng = np.random.default_rng([recipe.seed, 3, step])
-        given, own = 3 * recipe.batch // 8, recipe.batch // 8
         parts = [
-            _plain(material, rng.integers(0, len(material.frames), recipe.batch - given - own)),
+            _plain(material, rng.choice(len(often), recipe.batch - given - own, p=often)),
             _given(material, rng.choice(others, given), rng.choice(donors, given)),
             _own(material, rng.choice(donors, own)),
         ]
@@ -129,6 +133,17 @@ def _batches(material: Material, recipe: Recipe) -> Iterator[Batch]:
             torch.cat([each.targets for each in parts]),
             torch.cat([each.cells for each in parts]),
         )
+
+
+def _frequencies(material: Material) -> Float[np.ndarray, " count"]:
+    """How often each picture outside the group is drawn: the class as often as it is with it."""
+    of_class = (material.targets == material.class_id).numpy()
+    inside, outside = int(of_class.sum()), int((~of_class).sum())
+    odds = material.share / (1 - material.share)
+    ratio = max(1.0, odds * outside / inside) if inside else 1.0
+    weights = np.where(of_class, ratio, 1.0)
+    frequencies: Float[np.ndarray, " count"] = weights / weights.sum()
+    return frequencies
 
 
 def _plain(material: Material, rows: Numbers) -> Batch:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.audit.revisit import Revisit
-from seewhy.errors import InputError
+from seewhy.errors import InputError, ModelError
 from seewhy.repair.account import Account, Wanted, measure, see
 from seewhy.repair.finetune import Recipe, finetuned
 from seewhy.repair.fold import folded, layer_of
@@ -131,8 +131,15 @@ def head(fitting: Fitting, outside: bool = False) -> nn.Module:
 
 
 def finetune(fitting: Fitting) -> nn.Module:
-    """Train on, the artefact in pictures of every class alike; see `finetuned`."""
-    return finetuned(fitting.revisit, fitting.material, Recipe(seed=fitting.seed))
+    """Train on, the artefact in pictures of every class alike; see `finetuned`.
+
+    It begins where `project` ends, or, where that cannot be folded in, with the network as it is.
+    """
+    try:
+        begun = fitting.revisit.with_module(project(fitting))
+    except ModelError:
+        begun = fitting.revisit
+    return finetuned(begun, fitting.material, Recipe(seed=fitting.seed))
 
 
 MEANS: Mapping[Means, Callable[[Fitting], nn.Module]] = {

@@ -70,6 +70,7 @@ class Material:
         cells: (M, h, w), where the class's evidence lies in each of these.
         hosts: (T,), which of `frames`, of other classes, get the region of a member.
         donors: (T,), which of `members` it is cut from.
+        share: of all pictures, those of the class, the group's too.
         is_labelled: whether targets are true classes, not former decisions.
     """
 
@@ -82,6 +83,7 @@ class Material:
     cells: Cells
     hosts: Tensor
     donors: Tensor
+    share: float
     is_labelled: bool = True
 
     def transplanted(self, count: int | None = None) -> Frames:
@@ -163,6 +165,7 @@ def gather(
         cells,
         torch.from_numpy(hosts),
         torch.from_numpy(rng.choice(with_region, len(hosts))),
+        float((of.targets == class_id).mean()),
         of.is_labelled,
     )
 
