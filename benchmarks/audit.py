@@ -31,9 +31,9 @@ from benchmarks.timing import Ratio
 from seewhy import heads, images, load_model
 from seewhy.audit import open_audit
 from seewhy.audit.explaining import normalised
-from seewhy.audit.find import list_pictures
 from seewhy.audit.local import Watching, Wish, cores, in_order, run
 from seewhy.audit.prepare import prepare
+from seewhy.audit.sources import list_pictures
 from seewhy.engines import make_engine
 from seewhy.models import Classifier
 from seewhy.preprocess import Preprocess

@@ -13,9 +13,9 @@ from tests.audit.materials import lay_out, picture
 from tests.datasets.making import cifar10_files, encoded, pickled, write_files, write_parquet
 
 from seewhy import images
-from seewhy.audit.find import list_pictures
 from seewhy.audit.listing import UNKNOWN, Listing, unique, with_classes
 from seewhy.audit.names import BoxTable, Names
+from seewhy.audit.sources import list_pictures
 from seewhy.errors import DataError, ImageError, InputError
 
 VOC = """<annotation><object><name>cat</name><bndbox>

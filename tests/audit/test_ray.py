@@ -14,7 +14,7 @@ from tests.audit.materials import classifier, lay_out
 from tests.audit.on_a_cluster import SMALL
 
 from seewhy.audit import ray as rayed
-from seewhy.audit.find import list_pictures
+from seewhy.audit.sources import list_pictures
 from seewhy.cli import main
 from seewhy.errors import AuditError, DataError, InputError, MissingExtraError, ModelError
 from seewhy.models import Classifier

@@ -11,8 +11,8 @@ from tests.audit.s3_server import Bucket, serving
 from tests.datasets.making import encoded, write_parquet
 
 from seewhy import open_audit
-from seewhy.audit.find import list_pictures
 from seewhy.audit.local import Wish, run
+from seewhy.audit.sources import list_pictures
 from seewhy.cli import main
 from seewhy.errors import DataError
 

@@ -24,10 +24,10 @@ from torch import Tensor
 from seewhy import heads
 from seewhy.audit import store
 from seewhy.audit.explaining import Explainer, Settings, explain_prepared, joined, normalised
-from seewhy.audit.find import list_pictures
 from seewhy.audit.listing import Labels, Listing, with_classes
 from seewhy.audit.pinned import manifest_of
 from seewhy.audit.prepare import Prepared, prepare
+from seewhy.audit.sources import list_pictures
 from seewhy.audit.store import Manifest, Shard
 from seewhy.engines import AUTO, Precision, make_engine
 from seewhy.errors import InputError

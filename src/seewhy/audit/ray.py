@@ -30,7 +30,6 @@ import torch
 
 from seewhy.audit import store
 from seewhy.audit.explaining import Explainer, Settings, explain_prepared, joined
-from seewhy.audit.find import list_pictures
 from seewhy.audit.listing import Listing
 from seewhy.audit.local import (
     Watching,
@@ -46,6 +45,7 @@ from seewhy.audit.local import (
 from seewhy.audit.pinned import manifest_of
 from seewhy.audit.places import Local
 from seewhy.audit.prepare import prepare
+from seewhy.audit.sources import list_pictures
 from seewhy.audit.store import Manifest, Shard
 from seewhy.engines import AUTO
 from seewhy.errors import (

@@ -92,7 +92,7 @@ def opener_of(audit: Audit) -> Opener:
 
 
 def _listing(source: str) -> Listing | SeewhyError:
-    from seewhy.audit.find import list_pictures
+    from seewhy.audit.sources import list_pictures
 
     try:
         return list_pictures(source)

@@ -1,4 +1,4 @@
-"""`find_pictures`: look at what the user called data, and list what is there."""
+"""`list_pictures`: look at what the user called data, and list what is there."""
 
 from __future__ import annotations
 
