@@ -104,3 +104,28 @@ def test_bad_use_is_one_line(
 def test_no_audit_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["find", str(tmp_path)]) == 2
     assert "manifest.json" in capsys.readouterr().err
+
+
+def test_what_a_person_says_is_kept(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["find", str(run), "--no-prove"]) == 0
+    assert main(["find", str(run), "--mark", "1=part"]) == 0
+    assert "   a part of the object" in capsys.readouterr().out
+    assert kept(run).findings[0].nature == "part"
+    assert "nature: part" in (run / "findings.html").read_text("utf-8")
+    assert main(["find", str(run), "--no-prove", "--seed", "1"]) == 0  # found again: remembered
+    assert kept(run).findings[0].nature == "part"
+
+
+@pytest.mark.parametrize(
+    ("mark", "words"),
+    [("1=wheel", "expected N=artefact, N=part or N=unknown"), ("9=part", "expected 1 to 1, got 9")],
+)
+def test_a_wrong_mark_changes_nothing(
+    run: Path, capsys: pytest.CaptureFixture[str], mark: str, words: str
+) -> None:
+    assert main(["find", str(run), "--no-prove"]) == 0
+    before = (run / "findings.json").read_bytes()
+    capsys.readouterr()
+    assert main(["find", str(run), "--mark", mark]) == 2
+    assert words in capsys.readouterr().err
+    assert (run / "findings.json").read_bytes() == before

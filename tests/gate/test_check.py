@@ -112,7 +112,7 @@ def test_confirmed_findings_are_counted_but_for_parts(run: Path) -> None:
     assert one(run, "findings.confirmed = 1") == (
         "failed",
         "at most 1 confirmed",
-        "2: finding 1 (dog), finding 4 (owl)",
+        "2: finding 1 (dog), finding 4 (owl); parts of the object: finding 2 (dog)",
         [1, 3, 0],
     )
 

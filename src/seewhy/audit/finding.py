@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from seewhy.audit import oddness
+from seewhy.audit import nature, oddness
 from seewhy.audit.findings import Finding, Findings
 from seewhy.audit.gathering import Gathered, classes_of
 from seewhy.audit.grouping import LEAST, Group, groups, stability
@@ -81,15 +81,18 @@ def _of_group(pictures: Gathered, group: Group, stable: float | None) -> Finding
     seen = oddness.contrast(inside, outside)
     where = oddness.place(inside, localised=seen.is_placed)
     order = np.argsort(-group.typicality[group.members], kind="stable")
+    said, why = nature.by_boxes(inside.inside)
+    reasons = oddness.reasons(seen, group.separation, where)
     return replace(
         _bare(pictures, np.flatnonzero(group.members)),
         kind="group",
         prototypes=tuple(inside.rows[_typical(order)].tolist()),
         place=where,
         oddness=round(group.separation * (1 + seen.size), 6),
-        reasons=tuple(oddness.reasons(seen, group.separation, where)),
+        reasons=tuple(filter(None, (*reasons, why))),
         stability=stable,
         direction=_direction(inside, outside),
+        nature=said,
     )
 
 

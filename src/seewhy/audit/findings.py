@@ -107,8 +107,8 @@ class Finding:
         direction: (K,), what sets its pooled features apart: mean descriptor of the group less
             that of the class's others, in logits; None where there are no descriptors.
         proof: what interventions made of it; None before.
-        nature: what a person or a mask says it is: "artefact" or "part" of the object; None: not
-            said. seewhy never says so by itself.
+        nature: what a person, or boxes around the objects, say it is: "artefact" or "part" of the
+            object; None: not said. seewhy never says so by itself.
     """
 
     number: int

@@ -29,14 +29,17 @@ seewhy find RUN                     find, prove, and write a page
 seewhy find RUN --class ship --top 5
 seewhy find RUN --no-prove          suspicions only; needs no network, takes seconds
 seewhy find RUN --model runs/corner --out reasons.html
+seewhy find RUN --mark 1=artefact --mark 2=part   what you saw; nothing is run
 
 Groups of pictures that a class was decided for by evidence of their own kind,
 and single pictures decided by less than is usual. No labels of artefacts are
 needed. Interventions on the pictures tell whether a finding moves the
 decision. All of it is kept in RUN/findings.json, for seewhy repair and check.
+A part of the object decides as an artefact does: which it is, you say.
 Exit code 1: findings were kept, but could not be tried.
 """
 _HEADER = ("", "class", "kind", "pictures", "share", "right", "others", "stable", "verdict")
+_NATURES = {"artefact": "an artefact", "part": "a part of the object"}
 _CELL = 32  # columns of a class's name at most
 
 
@@ -58,19 +61,28 @@ def find(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The page; RUN/findings.html.")
     ] = None,
+    mark: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N=WHAT", help="Finding N is an artefact, a part, or unknown."),
+    ] = None,
     as_json: options.AsJson = False,
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy find` and return its exit code."""
+    from seewhy.audit import nature
     from seewhy.audit.finding import find as find_in
-    from seewhy.audit.findings import write_findings
+    from seewhy.audit.findings import read_findings, write_findings
     from seewhy.audit.store import open_audit
 
+    said = nature.parse(mark or [])
     audit = open_audit(run)
-    found = find_in(audit, seed, of_class=of_class, top=top)
     problem = None
-    if prove and found.findings:
-        found, problem = _tried(audit, found, model, seed)
+    if said:
+        found = nature.marked(read_findings(run, audit.manifest.fingerprint), said)
+    else:
+        found = _with_marks(audit, find_in(audit, seed, of_class=of_class, top=top))
+        if prove and found.findings:
+            found, problem = _tried(audit, found, model, seed)
     kept = write_findings(audit.folder, found)
     page = _page(audit, found, audit.folder / PAGE if out is None else out)
     if as_json:
@@ -80,6 +92,18 @@ def find(
             typer.echo(line)
     typer.echo(f"wrote {kept} and {page}", err=True)
     return OK if problem is None else _complaint(problem)
+
+
+def _with_marks(audit: Audit, found: Findings) -> Findings:
+    """With what was said of the same findings when they were found before."""
+    from seewhy.audit.findings import read_findings
+    from seewhy.audit.nature import carried
+
+    try:
+        before = read_findings(audit.folder, audit.manifest.fingerprint)
+    except SeewhyError:
+        return found  # none yet, or of an audit that was there before this one
+    return carried(found, before)
 
 
 def _tried(
@@ -131,6 +155,10 @@ def lines(found: Findings) -> Iterator[str]:
             yield f"{finding.number}  {plain(finding.class_name)}: {'; '.join(finding.reasons)}"
             if finding.proof:
                 yield f"   {finding.proof.verdict}: {finding.proof.why}"
+            if finding.nature:
+                yield f"   {_NATURES[finding.nature]}"
+            elif finding.is_confirmed:
+                yield f"   an artefact, or a part of the object? --mark {finding.number}=artefact"
 
 
 def _cells(finding: Finding) -> tuple[str, ...]:

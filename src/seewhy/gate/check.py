@@ -225,8 +225,11 @@ def _confirmed(facts: Facts, rule: Rule) -> Result:
     expected = f"at most {rule.limit} confirmed"
     if findings and all(each.proof is None for each in findings):
         return Result(rule.name, "skipped", expected, "none was put to the proof")
-    found = [each for each in findings if each.is_confirmed and each.nature != "part"]
+    confirmed = [each for each in findings if each.is_confirmed]
+    found = [each for each in confirmed if each.nature != "part"]
     got = f"{len(found)}: {first_few(map(_named, found))}" if found else "none"
+    if parts := [each for each in confirmed if each.nature == "part"]:
+        got += f"; parts of the object: {first_few(map(_named, parts))}"
     if len(found) <= rule.limit:
         return Result(rule.name, "passed", expected, got)
     return Result(rule.name, "failed", expected, got, _prototypes(facts, found))
