@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import PIL.Image
@@ -94,7 +95,8 @@ def test_the_example_is_printed(capsys: Captured) -> None:
 
 @pytest.fixture
 def after(tmp_path: Path) -> Path:
-    moved = [{"maps": maps(LEFT, LEFT)}] * 5 + [{"maps": maps(RIGHT, LEFT)}]
+    moved: list[dict[str, Any]] = [{"maps": maps(LEFT, LEFT)}] * 5
+    moved += [{"maps": maps(RIGHT, LEFT), "area": 0.8, "concentration": 0.1}]
     return six(tmp_path / "after", moved)
 
 
@@ -102,9 +104,12 @@ def test_diff_shows_classes_and_pictures(run: Path, after: Path, capsys: Capture
     assert main(["diff", str(run), str(after), "--top", "1"]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == ["6", "pictures", "in", "both,", "1", "failed"]
-    assert lines[2] == ["class", "pictures", "agree", "right", "then", "logit", "drift", "cosine"]
-    assert lines[3] == ["all", "6", "1.000", "0.500", "0.500", "+0.00", "0.167", "1.000"]
-    assert lines[4] == ["owl", "2", "1.000", "1.000", "1.000", "+0.00", "0.500", "1.000"]
+    head = "class pictures agree right then logit drift cosine area then spread then"
+    assert lines[2] == head.split()
+    both = "all 6 1.000 0.500 0.500 +0.00 0.167 1.000 0.500 0.550 0.600 0.650"
+    assert lines[3] == both.split()
+    owl = "owl 2 1.000 1.000 1.000 +0.00 0.500 1.000 0.500 0.650 0.600 0.750"
+    assert lines[4] == owl.split()
     assert lines[-1] == ["5", "a/5.png", "owl", "owl", "1.000"]
 
 

@@ -70,6 +70,10 @@ def test_the_last_layer_can_be_repaired(again: Revisit, how: make.How) -> None:
     assert account.recovered[0] > 0.95
     assert account.clean == (0.0, 0.0, 0.0)
     assert account.after.on_members.mean() < account.before.on_members.mean()
+    # seas and woods are of one colour all over: all cells count alike, before and after
+    for seen in (account.before, account.after):
+        assert seen.area.mean() > 0.9
+        assert 0.7 < seen.spread.mean() <= 0.8
     assert fingerprint(again.classifier.module) == before
 
 

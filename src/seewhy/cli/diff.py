@@ -132,8 +132,8 @@ def _picture(found: Diff, place: int) -> dict[str, Any]:
 def _lines(found: Diff, classes: list[Change], places: list[int]) -> Iterator[str]:
     yield f"{len(found.rows):,} pictures in both" + _left_out(found)
     yield ""
-    head = ("class", "pictures", "agree", "right", "then", "logit", "drift", "cosine")
-    yield from _table(head, [_cells(each) for each in classes])
+    head = "class pictures agree right then logit drift cosine area then spread then".split()
+    yield from _table(tuple(head), [_cells(each) for each in classes])
     if places:
         yield ""
         yield "The evidence that changed most:"
@@ -154,6 +154,8 @@ def _cells(change: Change) -> tuple[str, ...]:
         _MISSING if change.logit is None else f"{change.logit:+.2f}",
         _number(change.drift),
         _number(change.cosine),
+        *(_number(each) for each in (change.area, change.area_then)),
+        *(_number(_rest(each)) for each in (change.concentration, change.concentration_then)),
     )
 
 
@@ -161,6 +163,11 @@ def _changed(picture: dict[str, Any]) -> tuple[str, ...]:
     drift = "no map" if picture["drift"] is None else _number(picture["drift"])
     names = (picture["id"], picture["predicted"], picture["predicted_then"])
     return (str(picture["row"]), *map(plain, names), drift)
+
+
+def _rest(concentration: float | None) -> float | None:
+    """How much of the evidence is spread over all but the strongest fifth of the cells."""
+    return None if concentration is None else 1 - concentration
 
 
 def _number(value: float | None) -> str:

@@ -49,6 +49,10 @@ class Change:
         logit: of the first's predicted class, its change.
         drift: of the evidence.
         cosine: of the evidence descriptors, where both predict the same.
+        area: of the evidence for what the first predicted itself, see docs/audit.md.
+        area_then: the same of the second.
+        concentration: of the evidence for what the first predicted itself.
+        concentration_then: the same of the second.
     """
 
     class_name: str
@@ -59,6 +63,10 @@ class Change:
     logit: float | None
     drift: float | None
     cosine: float | None
+    area: float | None
+    area_then: float | None
+    concentration: float | None
+    concentration_then: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +84,8 @@ class Diff:
         cosine: (n,), of the evidence descriptors; NaN where the decisions differ, or there are no
             descriptors of the same length. It tells something only where the channels mean the
             same, as those of a fine-tuned network do.
+        area: (n, 2), share of the map above 20 % of its maximum, each for its own prediction.
+        concentration: (n, 2), share of the positive evidence in the strongest 20 % of the cells.
         unmatched: how many pictures only one of the audits has.
         failed: how many of the others one of them could not explain.
     """
@@ -88,6 +98,8 @@ class Diff:
     logits: Floats
     drift: Floats
     cosine: Floats
+    area: Floats
+    concentration: Floats
     unmatched: int
     failed: int
 
@@ -139,6 +151,10 @@ class Diff:
             logit=_mean(gained[chosen]),
             drift=_mean(self.drift[chosen]),
             cosine=_mean(self.cosine[chosen]),
+            area=_mean(self.area[chosen, 0]),
+            area_then=_mean(self.area[chosen, 1]),
+            concentration=_mean(self.concentration[chosen, 0]),
+            concentration_then=_mean(self.concentration[chosen, 1]),
         )
 
 
@@ -156,7 +172,8 @@ def diff(first: Audit, second: Audit) -> Diff:
     """
     _require_alike(require_complete(first), require_complete(second))
     before, after = (
-        each.table(["id", "predicted", "label"]).combine_chunks() for each in (first, second)
+        each.table(["id", "predicted", "label", "area", "concentration"]).combine_chunks()
+        for each in (first, second)
     )
     rows, unmatched, failed = _joined(before, after)
     if not len(rows):
@@ -172,6 +189,8 @@ def diff(first: Audit, second: Audit) -> Diff:
         logits=logits,
         drift=drift,
         cosine=_cosine(first, second, rows, predicted),
+        area=_both(before["area"], after["area"], rows),
+        concentration=_both(before["concentration"], after["concentration"], rows),
         unmatched=unmatched,
         failed=failed,
     )
@@ -253,6 +272,12 @@ def _joined(before: Any, after: Any) -> tuple[Numbers, int, int]:
 def _pairs(before: Any, after: Any, rows: Numbers) -> Numbers:
     """Two columns of class numbers, side by side, (n, 2)."""
     one, other = (as_ids(each.combine_chunks()) for each in (before, after))
+    return np.stack([one[rows[:, 0]], other[rows[:, 1]]], 1)
+
+
+def _both(before: Any, after: Any, rows: Numbers) -> Floats:
+    """Two columns of numbers, side by side, (n, 2); NaN for null."""
+    one, other = (each.to_numpy().astype(np.float64) for each in (before, after))
     return np.stack([one[rows[:, 0]], other[rows[:, 1]]], 1)
 
 

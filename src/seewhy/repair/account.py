@@ -11,9 +11,10 @@ from jaxtyping import Bool, Float32
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seewhy.audit import statistics
 from seewhy.audit.prepare import Frames
 from seewhy.audit.revisit import Revisit
-from seewhy.repair.material import Material, class_maps, pooled_features
+from seewhy.repair.material import Material, class_maps, decided_maps, pooled_features
 from seewhy.repair.project import Linear
 
 DRAWS = 1000  # of the bootstrap
@@ -36,6 +37,9 @@ class Measured:
         members: (M,), whether it is right about the group.
         on_transplanted: share of the class's positive evidence that lies on the region, of some.
         on_members: the same in the group.
+        area: of the evidence for what is decided, in some pictures without the artefact: share of
+            the map above 20 % of its maximum.
+        spread: of it, what is not in the strongest 20 % of the cells.
     """
 
     plain: Each
@@ -45,6 +49,8 @@ class Measured:
     members: Each
     on_transplanted: Shares
     on_members: Shares
+    area: Shares
+    spread: Shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +83,7 @@ def measure(revisit: Revisit, material: Material, seen: Seen) -> Measured:
     changed = layer(seen.transplanted).argmax(1)
     targets = material.targets[material.hosts]
     given = material.donors[:EVIDENCE]
+    maps = decided_maps(revisit, material.frames[:EVIDENCE]).numpy()
     return Measured(
         plain=_equal(layer(seen.plain).argmax(1), material.targets),
         covered=_equal(layer(seen.covered).argmax(1), targets),
@@ -89,7 +96,15 @@ def measure(revisit: Revisit, material: Material, seen: Seen) -> Measured:
         on_members=_shares(
             revisit, material.members[:EVIDENCE], material.cells[:EVIDENCE], material.class_id
         ),
+        area=_known(statistics.area(maps)),
+        spread=_known(1 - statistics.concentration(maps)),
     )
+
+
+def _known(values: NDArray[np.floating[Any]]) -> Shares:
+    """Without those of maps that have no positive evidence; 0 where none has."""
+    known = values[np.isfinite(values)].astype(np.float32)
+    return known if len(known) else np.zeros(1, np.float32)
 
 
 def _shares(revisit: Revisit, frames: Frames, cells: Tensor, class_id: int) -> Shares:
@@ -224,6 +239,8 @@ class Account:
             "worst_group": self._worst_group(of),
             "evidence_transplanted": of.on_transplanted.mean(),
             "evidence_members": of.on_members.mean(),
+            "area": of.area.mean(),
+            "spread": of.spread.mean(),
         }
         return {name: round(float(value), 4) for name, value in figures.items()}
 

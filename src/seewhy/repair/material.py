@@ -216,3 +216,10 @@ def class_maps(revisit: Revisit, frames: Frames, class_id: int) -> Tensor:
     """The evidence for one class, (N, h, w), in logits."""
     row = revisit.weight[None, class_id, None]
     return torch.cat([evidence_maps(row, ran.features)[:, 0] for ran in runs(revisit, frames)])
+
+
+def decided_maps(revisit: Revisit, frames: Frames) -> Tensor:
+    """The evidence for what is decided, (N, h, w), in logits."""
+    every = runs(revisit, frames)
+    rows = ((revisit.weight[ran.logits.argmax(1), None], ran.features) for ran in every)
+    return torch.cat([evidence_maps(row, features)[:, 0] for row, features in rows])

@@ -34,6 +34,8 @@ _FIGURES = {
     "worst_group": "right in the worst class, with or without it",
     "evidence_transplanted": "of the class's evidence, on the region put in",
     "evidence_members": "of the class's evidence, on the region in the group",
+    "area": "without the artefact: cells with over 20% of the strongest's evidence",
+    "spread": "without the artefact: evidence outside the strongest 20% of the cells",
 }
 
 
