@@ -12,6 +12,7 @@ from tests.audit.odd_reasons import K, odd_store
 from tests.audit.stores import failed, make_store, row
 
 from seewhy import open_audit
+from seewhy.audit import finding
 from seewhy.audit.finding import find
 from seewhy.audit.findings import read_findings, write_findings
 from seewhy.audit.gathering import gathered
@@ -21,39 +22,49 @@ CARRYING = tuple(range(0, 200, 2))
 
 
 def test_a_group_is_found_with_its_place_and_reasons(tmp_path: Path) -> None:
-    (finding,) = find(open_audit(odd_store(tmp_path / "run"))).findings
-    assert finding.rows == CARRYING
-    assert set(finding.prototypes) <= set(CARRYING)
-    assert (finding.kind, finding.class_name, finding.number) == ("group", "dog", 1)
-    assert (finding.share, finding.accuracy) == (0.5, 1.0)
-    assert finding.accuracy_elsewhere == 0.8
-    assert finding.stability is not None
-    assert finding.stability > 0.95
-    assert finding.place.localised
-    assert finding.place.fixed == 1
-    assert finding.place.peak == pytest.approx((5.5 / 6, 0.5 / 4))
-    words = " ".join(finding.reasons)
+    (found,) = find(open_audit(odd_store(tmp_path / "run"))).findings
+    assert found.rows == CARRYING
+    assert set(found.prototypes) <= set(CARRYING)
+    assert (found.kind, found.class_name, found.number) == ("group", "dog", 1)
+    assert (found.share, found.accuracy) == (0.5, 1.0)
+    assert found.accuracy_elsewhere == 0.8
+    assert found.stability is not None
+    assert found.stability > 0.95
+    assert found.place.localised
+    assert found.place.fixed == 1
+    assert found.place.peak == pytest.approx((5.5 / 6, 0.5 / 4))
+    words = " ".join(found.reasons)
     assert "in one place: 100%" in words
     assert "more at the border" in words
     assert "more often right than elsewhere, by 20 points" in words
 
 
+def test_a_group_that_other_seeds_do_not_find_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    audit = open_audit(odd_store(tmp_path / "run"))
+    real = finding.groups
+    monkeypatch.setattr(finding, "groups", lambda d, s, seed: real(d, s, seed) * (seed == 3))
+    assert find(audit, 3).findings == ()
+    assert len(find(audit, 3, reseeds=0).findings) == 1
+
+
 def test_its_direction_is_the_difference_of_mean_descriptors(tmp_path: Path) -> None:
     audit = open_audit(odd_store(tmp_path / "run"))
-    (finding,) = find(audit).findings
+    (found,) = find(audit).findings
     described = {r["row"]: np.asarray(r["descriptor"], float) for r in audit.rows()}
     others = [described[number] for number in range(200, 400, 2)]
     expected = np.mean([described[each] for each in CARRYING], 0) - np.mean(others, 0)
-    assert finding.direction is not None
-    np.testing.assert_allclose(finding.direction, expected, atol=1e-5)
+    assert found.direction is not None
+    np.testing.assert_allclose(found.direction, expected, atol=1e-5)
     assert len(expected) == K
 
 
 def test_what_maps_cannot_place_is_given_none(tmp_path: Path) -> None:
-    (finding,) = find(open_audit(odd_store(tmp_path / "run", corner=False))).findings
-    assert finding.rows == CARRYING
-    assert not finding.place.localised
-    assert any("no place" in each for each in finding.reasons)
+    (found,) = find(open_audit(odd_store(tmp_path / "run", corner=False))).findings
+    assert found.rows == CARRYING
+    assert not found.place.localised
+    assert any("no place" in each for each in found.reasons)
 
 
 def test_nothing_is_found_where_nothing_is_odd(tmp_path: Path) -> None:

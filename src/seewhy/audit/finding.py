@@ -17,6 +17,7 @@ from seewhy.audit.store import Audit
 from seewhy.classes import class_id
 
 RESEEDS = 4  # other seeds that a group has to come back under
+STABLE = 0.5  # of a group, what other seeds find; less came by chance
 PROTOTYPES = 12
 TOP = 20  # findings
 
@@ -65,7 +66,9 @@ def _of_class(pictures: Gathered, seed: int, reseeds: int) -> Iterator[Finding]:
     found = _groups(pictures, seed)
     again = [_groups(pictures, seed + 1 + n) for n in range(reseeds)] if found else []
     for group in found:
-        yield _of_group(pictures, group, stability(group, again))
+        stable = stability(group, again)
+        if stable is None or stable >= STABLE:
+            yield _of_group(pictures, group, stable)
     for each in singles(pictures):
         yield _of_singles(pictures, each)
 
