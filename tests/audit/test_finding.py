@@ -16,6 +16,7 @@ from seewhy.audit import finding
 from seewhy.audit.finding import find
 from seewhy.audit.findings import read_findings, write_findings
 from seewhy.audit.gathering import gathered
+from seewhy.audit.grouping import groups
 from seewhy.errors import SeewhyError
 
 CARRYING = tuple(range(0, 200, 2))
@@ -43,8 +44,7 @@ def test_a_group_that_other_seeds_do_not_find_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     audit = open_audit(odd_store(tmp_path / "run"))
-    real = finding.groups
-    monkeypatch.setattr(finding, "groups", lambda d, s, seed: real(d, s, seed) * (seed == 3))
+    monkeypatch.setattr(finding, "groups", lambda d, s, seed: groups(d, s, seed) * (seed == 3))
     assert find(audit, 3).findings == ()
     assert len(find(audit, 3, reseeds=0).findings) == 1
 
