@@ -11,11 +11,8 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-
-import torch
 
 from benchmarks import (
     attention,
@@ -30,6 +27,7 @@ from benchmarks import (
     peers,
     training,
 )
+from benchmarks.page import machine
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 RACES: Mapping[str, ModuleType] = {
@@ -45,17 +43,6 @@ RACES: Mapping[str, ModuleType] = {
     "training": training,
     "audit": audit,
 }
-PACKAGES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "transformers",
-    "torchcam",
-    "grad-cam",
-    "captum",
-    "onnxruntime",
-    "openvino",
-)
 
 
 def main() -> None:
@@ -99,17 +86,6 @@ def lines(names: list[str], *, quick: bool) -> Iterator[str]:
         yield ""
         yield from RACES[name].rows(quick=quick)
     yield ""
-
-
-def machine() -> str:
-    """What the numbers depend on."""
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    return (
-        f"CPU ({torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads for"
-        f" everyone; {versions}. Contenders take turns within each round, in a new order each"
-        " time; medians over the rounds, with the interval that holds the ratio of medians with"
-        " 95 % confidence."
-    )
 
 
 if __name__ == "__main__":

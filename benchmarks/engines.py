@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 import seewhy
 import seewhy.images
 from benchmarks.nets import NETS, SIZE, Net, in_faster_format, pictures
+from benchmarks.page import keep, machine
 from benchmarks.peers import CONTENDERS, require_same_maps
 from benchmarks.timing import Ratio, Timings, race
 from seewhy.engines import Engine, Precision, make_engine
@@ -51,8 +51,6 @@ GOALS: Mapping[Precision, Mapping[str, tuple[float, float]]] = {
         "ResNet-50": (6, 1.8),
     },
 }
-PAGE = Path(__file__).parents[1] / "docs" / "engines.md"
-BEGIN, END = "<!-- the table of `python -m benchmarks engines` -->", "<!-- end of the table -->"
 COLUMNS: Mapping[str, str] = {
     "network": "---",
     "engine": "---",
@@ -119,17 +117,34 @@ class Contest:
 
 
 def contest(net: Net, *, quick: bool) -> Contest:
-    """Build a network and all engines for it; a short look does without the compiler."""
+    """Build a network and all engines for it that run here."""
     model, seen = net.build(), shown(net)
     head = seewhy.find_head(model, seen.batch[:2])
-    ways = [
+    made = {way: _engine(model, head, way, seen) for way in ways(quick=quick)}
+    return Contest(net, model, head, seen, made)
+
+
+def ways(*, quick: bool) -> list[Way]:
+    """Every engine and precision that this processor has; a short look does without the compiler.
+
+    Where it cannot multiply bfloat16, PyTorch would do it in float32 and round: slower, and no
+    measure of anything.
+    """
+    return [
         (precision, name)
         for precision, names in WAYS.items()
         for name in names
         if not (quick and name == "compile")
+        and not (precision == "bfloat16" and not has_bfloat16())
     ]
-    made = {way: _engine(model, head, way, seen) for way in ways}
-    return Contest(net, model, head, seen, made)
+
+
+@functools.cache
+def has_bfloat16() -> bool:
+    """Whether this processor multiplies bfloat16."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _engine(model: nn.Module, head: Head, way: Way, seen: Shown) -> Engine:
@@ -151,11 +166,11 @@ def measure(net: Net, *, quick: bool, seconds: float) -> list[str]:
     runs |= {str(way): functools.partial(it.maps, way) for way in it.engines}
     timings = race(runs, seconds=seconds)
     lines = [_peer_row(net, name, places[name].layout, timings) for name in PEERS]
-    for precision in WAYS:
-        ways = [way for way in it.engines if way[0] == precision]
-        best = timings.fastest(*map(str, ways))
+    for precision in dict.fromkeys(precision for precision, _ in it.engines):
+        among = [way for way in it.engines if way[0] == precision]
+        best = timings.fastest(*map(str, among))
         has_goals = precision in GOALS
-        lines += [_row(it, way, timings, is_best=has_goals and str(way) == best) for way in ways]
+        lines += [_row(it, way, timings, is_best=has_goals and str(way) == best) for way in among]
     return lines
 
 
@@ -223,18 +238,14 @@ def rows(*, quick: bool) -> Iterator[str]:
         found = measure(net, quick=quick, seconds=10.0 if quick else 60.0)
         yield from found
         lines += found
+    if not has_bfloat16():
+        yield from ("", NO_BFLOAT16)
+        lines += ["", NO_BFLOAT16]
     if not quick:
-        _write(lines)
+        keep("engines.md", "engines", [machine(), "", *lines])
 
 
-def _write(lines: list[str]) -> None:
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    table = "\n".join([BEGIN, "", *lines, "", END])
-    PAGE.write_text(f"{before}{table}{after}", encoding="utf-8")
-    print(f"wrote docs/{PAGE.name}", file=sys.stderr)
-
+NO_BFLOAT16 = "No rows in bfloat16: this processor does not multiply it, which OpenVINO wants."
 
 ABOUT = f"""\
 ## Engines
