@@ -53,8 +53,10 @@ def pillow_scaled(path: Path, preprocess: Preprocess) -> PIL.Image.Image:
 
 def opencv(path: Path, _: Preprocess) -> PIL.Image.Image:
     """OpenCV, which brings the picture upright, too."""
-    data = np.fromfile(path, np.uint8)
-    return PIL.Image.fromarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB))
+    pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        raise ValueError(f"{path}: expected a picture")
+    return PIL.Image.fromarray(pixels)
 
 
 DECODERS: Mapping[str, Callable[[Path, Preprocess], PIL.Image.Image]] = {
