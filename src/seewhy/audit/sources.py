@@ -43,7 +43,8 @@ def list_pictures(
         source: a picture, a folder of pictures (with a folder for each class), a glob; Parquet, CSV
             or COCO's JSON, a folder of Parquet files; a zip file; an archive of CIFAR; or any
             address that fsspec opens.
-        boxes: true boxes beside them: COCO's JSON, or a folder of Pascal VOC's files.
+        boxes: true boxes beside them: COCO's JSON, or a folder of Pascal VOC's files or of masks
+            (PNG, 0 where the object is not), named as the pictures are.
         labels: whether the folders that pictures lie in are their classes. "auto": where the
             model has classes of these names.
 

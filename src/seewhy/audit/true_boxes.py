@@ -1,4 +1,4 @@
-"""True boxes beside pictures: COCO's JSON, and Pascal VOC's XML."""
+"""True boxes beside pictures: COCO's JSON, Pascal VOC's XML, or masks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from seewhy.audit.listing import UNKNOWN, Listing, unique
 from seewhy.audit.names import BoxTable, Names
 from seewhy.audit.places import Local, state_of_files
+from seewhy.audit.true_masks import mask_boxes
 from seewhy.datasets.boxed import checked_boxes, grouped_boxes, read_document
 from seewhy.errors import DataError
 from seewhy.wording import complaint
@@ -45,14 +46,14 @@ def of_coco(path: Path) -> Listing:
 
 
 def with_boxes(listing: Listing, path: Path) -> Listing:
-    """The same with the boxes of a COCO document, or of a folder of VOC's files.
+    """The same with the boxes of a COCO document, or of a folder of VOC's files or masks.
 
     Boxes find their picture by its path below the data's root, or by its name alone.
 
     Raises:
-        DataError: nothing there fits any picture.
+        DataError: nothing there fits any picture, or a file of it cannot be used.
     """
-    found = _from_voc(listing, path) if path.is_dir() else _from_coco(listing, path)
+    found = _from_folder(listing, path) if path.is_dir() else _from_coco(listing, path)
     if not found:
         raise DataError(
             f"boxes {path}",
@@ -97,15 +98,29 @@ def _coco(
     return names, found, {row: min(s) for row, s in of.items() if len(s) == 1}, classes
 
 
-def _from_voc(listing: Listing, folder: Path) -> Found:
+def _from_folder(listing: Listing, folder: Path) -> Found:
+    """Of each picture the boxes of the file there that has its name, but for the ending."""
     found: Found = {}
     for row in range(len(listing)):
-        name = PurePosixPath(listing.ids[row])
-        for file in (folder / name.with_suffix(".xml"), folder / f"{name.stem}.xml"):
-            if file.is_file():
-                found[row] = voc_boxes(file)
-                break
+        name, picture = PurePosixPath(listing.ids[row]), listing.pictures.path_of(row)
+        annotation = _file(folder, name, ".xml", picture)
+        mask = _file(folder, name, ".png", picture)
+        if annotation is not None:
+            found[row] = voc_boxes(annotation)
+        elif mask is not None:
+            found[row] = mask_boxes(mask, picture)
     return found
+
+
+def _file(folder: Path, name: PurePosixPath, suffix: str, picture: str) -> Path | None:
+    """The file of a picture, which is not the picture itself."""
+    files = (folder / name.with_suffix(suffix), folder / f"{name.stem}{suffix}")
+    there = (file for file in files if file.is_file() and not _is_same(file, picture))
+    return next(there, None)
+
+
+def _is_same(file: Path, picture: str) -> bool:
+    return Path(picture).exists() and file.samefile(picture)
 
 
 def voc_boxes(path: Path) -> NDArray[np.floating]:

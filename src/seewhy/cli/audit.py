@@ -53,7 +53,9 @@ def audit(
     ] = 5,
     boxes: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="True boxes: COCO's JSON, or a folder of VOC's XML."),
+        typer.Option(
+            metavar="PATH", help="True boxes: COCO's JSON, or a folder of VOC's XML or masks."
+        ),
     ] = None,
     labels: Annotated[
         str,
