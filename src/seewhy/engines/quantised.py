@@ -9,6 +9,7 @@ each engine by itself, for two may run the same integers and one of them badly.
 
 from __future__ import annotations
 
+import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,9 +62,19 @@ def _quantised(model: bytes, pieces: list[Tensor]) -> Any:
             per_channel=True,
             weight_type=tool.QuantType.QInt8,
             activation_type=tool.QuantType.QUInt8,
+            reduce_range=_overflows(),
             nodes_to_exclude=_after_features(onnx.load(prepared).graph),
         )
         return onnx.load(result)
+
+
+def _overflows() -> bool:
+    """Whether this processor adds pairs of 8-bit products in 16 bits, where full ranges overflow.
+
+    ONNX Runtime's documentation asks for weights of 7 bits then.
+    """
+    has_vnni = getattr(torch.cpu, "_is_vnni_supported", bool)()
+    return platform.machine() in ("x86_64", "AMD64") and not has_vnni
 
 
 class _Pictures:

@@ -74,7 +74,7 @@ def certify(
             fix="report this model: the runtime computes it differently beside the maps",
         )
     deviation = max(_wired(head, names, before, after), _head_alone(grafted.name, head, before))
-    _require(grafted.name, deviation, head.tolerance)
+    _require(grafted.name, deviation, head)
     return Certificate(deviation, head.tolerance, is_identical, difference)
 
 
@@ -113,7 +113,7 @@ def _head_alone(name: str, head: OnnxHead, before: Sequence[Observed]) -> float:
             worst = max(worst, _deviation(maps, bias, logits, logits))
             sums.append((maps, bias, logits))
     (maps, bias, _), (*_, logits) = sums[0], sums[-1]
-    _require(name, worst, head.tolerance)
+    _require(name, worst, head)
     if _deviation(maps, bias, logits, logits) < _TELLING * head.tolerance:
         raise CertificateError(
             name,
@@ -194,11 +194,17 @@ def _flat(logits: Array) -> Array:
     return logits.reshape(len(logits), -1).astype(np.float64)
 
 
-def _require(name: str, deviation: float, tolerance: float) -> None:
-    if not deviation <= tolerance:
+def _require(name: str, deviation: float, head: OnnxHead) -> None:
+    if not deviation <= head.tolerance:
         raise CertificateError(
             name,
-            expected=f"maps that add up to the logits within {tolerance:.0e}",
+            expected=f"maps that add up to the logits within {head.tolerance:.0e}",
             got=f"a deviation of {deviation:.0e}",
-            fix="this is no head of a kind that is known; nothing was written",
+            fix=f"{_OVERFLOWS if head.precision == 'int8' else _UNKNOWN}; nothing was written",
         )
+
+
+_UNKNOWN = "this is no head of a kind that is known"
+_OVERFLOWS = (
+    "on processors without VNNI products of 8 bits overflow: quantise with reduce_range=True"
+)
