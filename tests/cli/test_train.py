@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,7 @@ def test_training_says_what_came_of_it(tmp_path: Path, capsys: pytest.CaptureFix
     lines = err.splitlines()
     assert [line.split()[1] for line in lines] == ["1/2", "2/2"]
     assert all("loss" in line and "images/s" in line and "held out" in line for line in lines)
+    assert [bool(re.search(r"  \d+:\d\d:\d\d left$", line)) for line in lines] == [True, False]
 
 
 def test_json_is_one_document(trained: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from tests.datasets.making import cifar10_files, tar_of
 
+from seewhy.cli import main
 from seewhy.datasets import cifar, load_dataset
 from seewhy.datasets.download import cache_folder, download
 from seewhy.errors import FileError
@@ -198,6 +201,55 @@ def test_a_data_set_by_its_name(
         assert (len(data.train), len(data.test)) == (30, 6)
     assert (len(site.asked), names(tmp_path)) == (1, ["file.tar.gz"])
     assert told[-1] == (len(site.content), len(site.content))
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _offered(site: Site, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `cifar10` be a small archive of classes that the shipped net has, on the site."""
+    files = cifar10_files()
+    files["batches.meta"]["label_names"] = ["cat", "dog", "frog"]
+    site.content = tar_of(files)
+    md5 = hashlib.md5(site.content).hexdigest()
+    archive = replace(cifar.ARCHIVES["cifar10"], url=site.url, md5=md5)
+    monkeypatch.setitem(cifar.ARCHIVES, "cifar10", archive)
+    monkeypatch.setenv("SEEWHY_CACHE", str(folder))
+    monkeypatch.chdir(folder)
+
+
+EVALUATE = ["evaluate", "resnet20-cifar10", "--data", "cifar10"]
+
+
+def test_a_log_says_when_a_download_begins(
+    site: Site,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _offered(site, tmp_path, monkeypatch)
+    for line in ("downloading 0 MB\n", ""):
+        assert main(EVALUATE) == 0
+        out, err = capsys.readouterr()
+        assert "of 6 pictures" in out
+        assert err == line
+
+
+def test_a_person_sees_how_far_a_download_is(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    _offered(site, tmp_path, monkeypatch)
+    assert main(EVALUATE) == 0
+    shown = terminal.getvalue()
+    assert "downloading" in shown
+    assert "━" in shown
+    assert f"{len(site.content) / 1000:.1f} kB" in shown
 
 
 def test_the_official_checksums() -> None:

@@ -116,6 +116,9 @@ def test_rows_and_progress(data: Dataset, tmp_path: Path) -> None:
     assert [each.epoch for each in seen] == [1] * 4 + [2] * 4
     assert [each.step for each in seen if each.row] == [4, 8]
     assert seen[-1].pictures == 128
+    assert [each.left for each in seen] == pytest.approx(
+        [each.seconds / each.step * (8 - each.step) for each in seen]
+    )
     written = read_metrics(tmp_path / "metrics.csv")
     assert [(row["step"], row["epoch"], row["validation_accuracy"]) for row in written] == [
         ("4", "1", "0.25"),
@@ -172,12 +175,13 @@ def test_a_request_to_stop_saves_the_step_it_came_in(data: Dataset, tmp_path: Pa
 
 
 def test_a_second_request_does_not_wait() -> None:
+    before = signal.getsignal(signal.SIGINT)  # ignored, where a shell runs this in the background
     with stop_requests() as asked:
         os.kill(os.getpid(), signal.SIGINT)
         assert asked()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_checkpoints_by_the_clock(data: Dataset, tmp_path: Path) -> None:

@@ -105,7 +105,8 @@ def _names(text: str | None) -> list[str] | None:
 
 def _given(pictures: list[str] | None, data: str | None) -> Any:
     """The data set or the pictures that the user named; None where there are none."""
-    from seewhy import datasets, images
+    from seewhy import images
+    from seewhy.cli.downloads import load_dataset
 
     if data and pictures:
         raise InputError(
@@ -115,7 +116,7 @@ def _given(pictures: list[str] | None, data: str | None) -> Any:
             fix="name the data set, or the pictures",
         )
     if data:
-        return datasets.load_dataset(data)
+        return load_dataset(data)
     return images.find_pictures(pictures) if pictures else None
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -67,7 +68,8 @@ def _tell_epoch(done: Done, tell: Callable[[str], None]) -> None:
         return
     held_out = done.row.validation_accuracy
     more = "" if held_out is None else f"  held out {held_out:.2%}"
-    tell(f"epoch {done.epoch}/{done.epochs}  {_numbers(done)}{more}")
+    left = f"  {timedelta(seconds=round(done.left))} left" if done.step < done.steps else ""
+    tell(f"epoch {done.epoch}/{done.epochs}  {_numbers(done)}{more}{left}")
 
 
 def _numbers(done: Done) -> str:

@@ -62,7 +62,7 @@ def accuracy(
             fix="pass --data with Parquet files, an archive, or a folder of folders",
         )
     from seewhy import training
-    from seewhy.datasets import load_dataset
+    from seewhy.cli.downloads import load_dataset
 
     found = load_dataset(data)
     classifier = options.chosen(model.load(), output)

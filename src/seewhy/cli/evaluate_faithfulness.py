@@ -119,7 +119,8 @@ def names(text: str | None) -> list[str] | None:
 
 def given(pictures: list[str] | None, data: str | None, num_classes: int | None) -> Any:
     """The data set or the pictures that the user named; foolbox's where there are none."""
-    from seewhy import datasets, images
+    from seewhy import images
+    from seewhy.cli.downloads import load_dataset
     from seewhy.errors import DataError
     from seewhy.figures.samples import samples
 
@@ -132,7 +133,7 @@ def given(pictures: list[str] | None, data: str | None, num_classes: int | None)
     if not data:
         return samples(num_classes)
     try:
-        return datasets.load_dataset(data)
+        return load_dataset(data)
     except DataError:
         if not Path(data).is_dir():
             raise

@@ -136,7 +136,8 @@ def entries(made: Figure, path: Path) -> dict[str, object]:
 
 def _given(pictures: list[str] | None, data: str | None) -> Any:
     """The data set or the pictures that the user named; None where there are none."""
-    from seewhy import datasets, images
+    from seewhy import images
+    from seewhy.cli.downloads import load_dataset
 
     if data and pictures:
         raise InputError(
@@ -146,7 +147,7 @@ def _given(pictures: list[str] | None, data: str | None) -> Any:
             fix="name the data set, or the pictures",
         )
     if data:
-        return datasets.load_dataset(data)
+        return load_dataset(data)
     return images.find_pictures(pictures) if pictures else None
 
 

@@ -202,22 +202,23 @@ def _train(
     import torch
 
     from seewhy import training
-    from seewhy.datasets import load_dataset
+    from seewhy.cli.downloads import load_dataset
     from seewhy.training.processes import here, joined
 
     plan = training.Recipe(**recipe)
     if threads:
         torch.set_num_threads(threads)
-    with joined(device or options.best_device()) as place, epochs_shown() as shown:
-        try:
-            result = training.train(
-                spec, load_dataset(data), out, plan, device=place, **settings, **vars(shown)
-            )
-        except training.Stopped as stop:
-            if here().is_first:
-                shown.tell(f"{stop}; the same command goes on")
-            return INTERRUPTED
-        is_first = here().is_first
+    with joined(device or options.best_device()) as place:
+        is_first, found = here().is_first, load_dataset(data)
+        with epochs_shown() as shown:
+            try:
+                result = training.train(
+                    spec, found, out, plan, device=place, **settings, **vars(shown)
+                )
+            except training.Stopped as stop:
+                if is_first:
+                    shown.tell(f"{stop}; the same command goes on")
+                return INTERRUPTED
     if is_first:
         _report(result, as_json=as_json)
     return OK

@@ -53,6 +53,7 @@ class Progress:
         accuracy: the same, of the augmented training pictures.
         pictures: how many were seen since this process began.
         seconds: that this took.
+        left: seconds that the other steps will take, if they are as fast.
         row: the row of the metrics that was just written, if one was.
     """
 
@@ -64,6 +65,7 @@ class Progress:
     accuracy: float
     pictures: int
     seconds: float
+    left: float
     row: Row | None = None
 
 
@@ -259,6 +261,7 @@ class Loop:
 
     def _progress(self, first: int, began: float, row: Row | None) -> Progress:
         timetable = self.feed.timetable
+        seconds = time.monotonic() - began
         return Progress(
             step=self.step,
             steps=timetable.steps,
@@ -267,7 +270,8 @@ class Loop:
             loss=self.tally.mean_loss,
             accuracy=self.tally.accuracy,
             pictures=(self.step - first) * timetable.batch_size,
-            seconds=time.monotonic() - began,
+            seconds=seconds,
+            left=seconds / (self.step - first) * (timetable.steps - self.step),
             row=row,
         )
 
