@@ -224,7 +224,7 @@ CASES = {
     "missing weights": weights(
         "missing.pth", "expected a file, got no such file or directory; check the path"
     ),
-    "folder of weights": weights("empty", "expected a file, got is a directory; check the path"),
+    "folder of weights": weights("empty", "expected a file, got a folder; check the path"),
     "text as weights": weights(
         "text.pth",
         "expected a safetensors file or a checkpoint of tensors only, got a damaged file or one "

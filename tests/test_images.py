@@ -416,6 +416,7 @@ def test_pictures_are_found(album: Path, patterns: list[str], found: list[str]) 
         ("gone.jpg", "gone.jpg: expected pictures, got nothing there; check the path"),
         ("*.bmp", "*.bmp: expected pictures, got nothing there; check the path"),
         ("*.txt", "*.txt: expected pictures, got nothing there; check the path"),
+        ("", "'': expected pictures, got no path; name a picture or a folder"),
     ],
 )
 def test_a_pattern_that_leads_to_nothing(album: Path, pattern: str, message: str) -> None:

@@ -25,6 +25,7 @@ def test_a_fix_offers_what_is_near() -> None:
         (ValueError(), "ValueError"),
         (ValueError("\n  late  \n"), "ValueError: late"),
         (FileNotFoundError(2, "No such file or directory", "x"), "no such file or directory"),
+        (IsADirectoryError(21, "Is a directory", "x"), "a folder"),
         (OSError("plain"), "OSError: plain"),
         (ValueError("x" * 500), "ValueError: " + "x" * 147 + "…"),
     ],

@@ -165,6 +165,8 @@ def _matches(pattern: str | Path) -> list[Path]:
     path = Path(pattern).expanduser()
     if path.is_file():
         return [path]
+    if not str(pattern):  # a shell's empty variable, not the folder that one is in
+        raise ImageError("''", expected="pictures", got="no path", fix="name a picture or a folder")
     inside = path.rglob("*") if path.is_dir() else _glob(str(path))
     pictures = [each for each in inside if _is_picture(each)]
     if not pictures:

@@ -26,6 +26,8 @@ def near_or(name: str, known: Iterable[str], otherwise: str) -> str:
 
 def complaint(problem: BaseException) -> str:
     """Return what an exception says, in one line of a readable length."""
+    if isinstance(problem, IsADirectoryError):
+        return "a folder"
     if isinstance(problem, OSError) and problem.strerror:
         return problem.strerror.lower()
     lines = str(problem).strip().splitlines()

@@ -270,6 +270,11 @@ DROP = "pass the weights of a network with that many classes, or drop the option
         ("", "for a network of timm write timm:NAME"),
         ("timm:", "write a name on both sides of the colon"),
         ("nets.py:", "write a name on both sides of the colon"),
+        ("nets.py", "name the function in it that makes the network: nets.py:FUNCTION"),
+        *(
+            (name, f"name the network that these weights are of, and pass --weights {name}")
+            for name in ("best.pth", "best.pt", "last.ckpt", "model.safetensors")
+        ),
     ],
 )
 def test_a_spec_that_means_nothing(spec: str, fix: str) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -149,6 +150,18 @@ def test_damaged_files_are_one_line(tmp_path: Path, content: bytes) -> None:
     assert len(text) < 400 + len(str(path))
 
 
+def test_a_scripted_network_is_called_so(tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is on its way out
+        torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(path)
+    with pytest.raises(WeightsError) as caught:
+        read_weights(path)
+    assert str(caught.value) == (
+        f"weights {path}: {WANTED}, got a scripted network, saved by torch.jit; {FIX}"
+    )
+
+
 @pytest.mark.parametrize("document", [{}, [], 3, {"epoch": 1}, {"state_dict": {"lr": 0.1}}])
 def test_a_checkpoint_without_tensors_is_refused(tmp_path: Path, document: object) -> None:
     path = saved(tmp_path / "w.pt", document)
@@ -163,7 +176,7 @@ def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
         f"weights {tmp_path / 'w.pt'}: expected a file, got no such file or directory; "
         "check the path"
     )
-    with pytest.raises(FileError, match="got is a directory"):
+    with pytest.raises(FileError, match="got a folder"):
         read_weights(tmp_path)
 
 

@@ -24,6 +24,7 @@ SOURCES: dict[str, Source] = {
     "torchvision": from_torchvision.load,
     "hf": from_hf.load,
 }
+WEIGHTS = (".pt", ".pth", ".th", ".ckpt", ".bin", ".safetensors")
 OWN: dict[str, Source] = {
     **dict.fromkeys(CONFIGS, from_lite.load),
     **dict.fromkeys(NETS, from_nets.load),
@@ -71,16 +72,24 @@ def _is_path(spec: str) -> bool:
 
 
 def _meaningless(request: Request, colon: str) -> ModelError:
-    spec, known = request.name, [*OWN, *folder.shipped(), *_folders(Path())]
-    timm = f"for a network of timm write timm:{spec or 'NAME'}"
+    spec = request.name
     return ModelError(
         f"model '{request.spec}'",
         expected=_forms(),
         got="a folder without model.json" if spec and Path(spec).is_dir() else "none of these",
-        fix="write a name on both sides of the colon"
-        if colon
-        else f"{near_or(spec, known, '')} {timm}".strip(),
+        fix="write a name on both sides of the colon" if colon else _meant(spec),
     )
+
+
+def _meant(spec: str) -> str:
+    """What a person who wrote this may have wanted to write."""
+    if spec.endswith(".py"):
+        return f"name the function in it that makes the network: {spec}:FUNCTION"
+    if Path(spec).suffix in WEIGHTS:
+        return f"name the network that these weights are of, and pass --weights {spec}"
+    known = [*OWN, *folder.shipped(), *_folders(Path())]
+    timm = f"for a network of timm write timm:{spec or 'NAME'}"
+    return f"{near_or(spec, known, '')} {timm}".strip()
 
 
 def _forms() -> str:

@@ -86,7 +86,9 @@ def _why(problem: Exception) -> str:
     called = re.search(r"GLOBAL ([\w.]+)", str(problem))
     if called:
         return f"a pickle that would run {called[1]}"
-    other = isinstance(problem, pickle.UnpicklingError)
+    if "TorchScript" in str(problem):
+        return "a scripted network, saved by torch.jit"
+    other = isinstance(problem, pickle.UnpicklingError) or "zip archive" in str(problem)
     return "a damaged file or one of another kind" if other else complaint(problem)
 
 
