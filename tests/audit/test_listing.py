@@ -13,9 +13,11 @@ from tests.audit.materials import lay_out, picture
 from tests.datasets.making import cifar10_files, encoded, pickled, write_files, write_parquet
 
 from seewhy import images
+from seewhy.audit import tables
 from seewhy.audit.listing import UNKNOWN, Listing, unique, with_classes
 from seewhy.audit.names import BoxTable, Names
 from seewhy.audit.sources import list_pictures
+from seewhy.datasets import parquet as groups
 from seewhy.errors import DataError, ImageError, InputError
 
 VOC = """<annotation><object><name>cat</name><bndbox>
@@ -80,6 +82,29 @@ def test_parquet_in_several_files(tmp_path: Path) -> None:
     again = pickle.loads(pickle.dumps(listing))
     assert opened(again) == opened(listing)
     assert again.fingerprint == listing.fingerprint
+
+
+def test_of_parquet_two_row_groups_are_held_whatever_their_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_CACHE", 1)
+    read: list[int] = []
+    really = groups._read_group
+
+    def reading(file: Any, number: int) -> Any:
+        read.append(number)
+        return really(file, number)
+
+    monkeypatch.setattr(groups, "_read_group", reading)
+    write_parquet(tmp_path / "some.parquet", [encoded(n) for n in range(12)], [0] * 12, group=4)
+    pictures = list_pictures(tmp_path / "some.parquet").pictures
+    for rows in ([0, 1], [3, 4], [2, 5], [3, 4]):  # two threads, where one group meets the next
+        pictures.read(rows)
+    assert read == [0, 1]
+    pictures.read([8, 7, 8, 7])
+    assert read == [0, 1, 2]
+    pictures.read([0])
+    assert read == [0, 1, 2, 0]  # the oldest was forgotten
 
 
 def test_parquet_without_labels_but_with_boxes(tmp_path: Path) -> None:

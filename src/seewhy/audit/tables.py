@@ -21,7 +21,7 @@ from seewhy.datasets.parquet import Table, class_names_of, numbers_of, open_file
 from seewhy.errors import DataError, ImageError
 from seewhy.wording import complaint, first_few
 
-_CACHE = 2**27  # bytes of encoded pictures that are held: they are read in order
+_CACHE = 2**24  # bytes of encoded pictures that are held: they are read in order, and once
 
 PATHS = ("path", "file", "filename", "file_name", "filepath", "image", "img", "picture")
 LABELS = ("label", "class", "target", "category", "class_name", "label_name", "y")
@@ -46,7 +46,7 @@ class Tabled:
         """
         if self._table is None:
             pairs = zip(self.names, self._openers, strict=True)
-            self._table = Table([_opened(*pair) for pair in pairs], cache=_CACHE)
+            self._table = Table([_opened(*pair) for pair in pairs], cache=_CACHE, least=2)
         return self._table
 
     def path_of(self, row: int) -> str:

@@ -80,10 +80,17 @@ class _File:
 
 
 class Table:
-    """The rows of several files, one after another; row groups stay in memory up to a limit."""
+    """The rows of several files, one after another; row groups stay in memory up to a limit.
 
-    def __init__(self, files: Sequence[_File], *, cache: int | None = None) -> None:
-        self.files, self.cache = files, cache
+    Args:
+        files: as `open_file` gives them.
+        cache: bytes of encoded pictures that are held.
+        least: row groups that are held however large they are: two, where several threads read in
+            order, of which one may be in the next group already.
+    """
+
+    def __init__(self, files: Sequence[_File], *, cache: int | None = None, least: int = 1) -> None:
+        self.files, self.cache, self.least = files, cache, least
         self._ends = [*accumulate(len(file.labels) for file in files)]
         self._groups: OrderedDict[tuple[int, int], Any] = OrderedDict()
         self._lock = threading.Lock()
@@ -140,7 +147,7 @@ class Table:
     def _forget(self) -> None:
         most = self.cache or _CACHE
         limit = min(most, (free_memory() or most) // 4)
-        while len(self._groups) > 1 and sum(map(_nbytes, self._groups.values())) > limit:
+        while len(self._groups) > self.least and sum(map(_nbytes, self._groups.values())) > limit:
             self._groups.popitem(last=False)
 
 
