@@ -150,13 +150,24 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(
         one.run()
     assert str(raised.value) == (
         "training at step 6: expected finite numbers, got a NaN or an infinity in the loss; pass a "
-        "lower --lr, or --precision float32; the last good checkpoint is kept"
+        "lower --lr; the last good checkpoint is kept"
     )
     found = state.load_checkpoint(tmp_path / "checkpoint.safetensors")
     assert found is not None
     tensors, rest = found
     assert rest["step"] == 4
     assert all(torch.isfinite(each).all() for each in tensors.values())
+
+
+def test_what_is_said_of_a_run_that_diverges_before_its_first_checkpoint(
+    data: Dataset, tmp_path: Path
+) -> None:
+    one = loop(data, tmp_path, Diverging(2, float("nan")))
+    one.learner.recipe = replace(one.learner.recipe, precision="bfloat16")
+    said = "; pass a lower --lr, or --precision float32; no checkpoint was saved before it"
+    with pytest.raises(TrainingError, match=said):
+        one.run()
+    assert not (tmp_path / state.CHECKPOINT).exists()
 
 
 def test_a_request_to_stop_saves_the_step_it_came_in(data: Dataset, tmp_path: Path) -> None:

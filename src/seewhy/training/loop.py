@@ -235,7 +235,12 @@ class Loop:
         loss, correct, seen, stops = self.processes.total(self._sums).tolist()
         self._sums = None
         if not math.isfinite(loss):
-            raise state.not_finite("loss", self.step)
+            raise state.not_finite(
+                "loss",
+                self.step,
+                is_mixed=self.learner.recipe.precision != "float32",
+                is_kept=(self.folder / state.CHECKPOINT).exists(),
+            )
         self.tally.add(loss, correct, seen)
         return bool(stops)
 

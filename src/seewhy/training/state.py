@@ -112,14 +112,25 @@ def _under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def not_finite(what: str, step: int | None = None) -> TrainingError:
-    """Return the error for numbers that overflowed."""
+def not_finite(
+    what: str, step: int | None = None, *, is_mixed: bool = True, is_kept: bool = True
+) -> TrainingError:
+    """Return the error for numbers that overflowed.
+
+    Args:
+        what: the numbers.
+        step: at which they did, if that is known.
+        is_mixed: whether the run may be in bfloat16, so that float32 is a way out.
+        is_kept: whether there is a checkpoint from before.
+    """
+    way_out = "a lower --lr, or --precision float32" if is_mixed else "a lower --lr"
+    kept = "the last good checkpoint is kept" if is_kept else "no checkpoint was saved before it"
     place = "" if step is None else f" at step {step}"
     return TrainingError(
         f"training{place}",
         expected="finite numbers",
         got=f"a NaN or an infinity in the {what}",
-        fix="pass a lower --lr, or --precision float32; the last good checkpoint is kept",
+        fix=f"pass {way_out}; {kept}",
     )
 
 
