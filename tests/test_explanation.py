@@ -130,6 +130,7 @@ def test_a_file_of_version_1_is_still_read(tmp_path: Path) -> None:
     }
     path = tmp_path / "old.safetensors"
     save_file(numbers, path, {"seewhy-explanation": json.dumps(header)})
+    numbers.pop("probabilities")
     expected = Explanation(
         **numbers,
         tolerance=1e-5,

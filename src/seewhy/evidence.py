@@ -7,6 +7,7 @@ evidence map is `M[s] = sum_k r[k] F[k, s]`, in logits, and `mean_s M[s] + b` is
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
@@ -59,7 +60,7 @@ def total_evidence(maps: Maps) -> PerClass:
 
 def logit_scale(logits: Float[Tensor, "batch all_classes"]) -> Float[Tensor, "batch 1"]:
     """The scale of each picture's logits: their largest magnitude, or 1 where all are zero."""
-    largest = logits.abs().amax(1, keepdim=True)
+    largest = torch.linalg.vector_norm(logits, math.inf, 1, keepdim=True)
     return largest + (largest == 0)
 
 

@@ -236,8 +236,7 @@ def explain_logits(
     """
     with evidence.without_gradients(), evidence.without_autocast(logits.device.type):
         wide = logits.to(evidence.accumulation_dtype(logits.dtype))
-        probabilities = tasks.probabilities(wide, task)
-        ids = tasks.ids_of(classes, wide, probabilities, task, class_names)
+        ids = tasks.ids_of(classes, wide, task, class_names)
         if tail is None:
             rows, bias, target = _rows(model, head, features, wide, ids, against, task, class_names)
             maps = evidence.evidence_maps(rows, features.to(rows.dtype))
@@ -249,7 +248,6 @@ def explain_logits(
         deviation = evidence.certificate(maps, bias, target, scale)
     return Explanation(
         logits=logits,
-        probabilities=probabilities,
         classes=ids,
         maps=maps,
         bias=bias,

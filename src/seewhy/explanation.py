@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from dataclasses import dataclass, replace
@@ -13,12 +14,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from seewhy import tasks
 from seewhy.errors import FileError
-from seewhy.evidence import total_evidence
+from seewhy.evidence import accumulation_dtype, total_evidence, without_gradients
 from seewhy.files import write_whole
 from seewhy.finer.views import Views
 from seewhy.geometry import Geometry
 from seewhy.results import CAM, NOT_ADDITIVE, quantity
+from seewhy.tasks import Task
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,7 +41,6 @@ class Explanation:
 
     Attributes:
         logits: all logits as the model computed them, shape (B, C).
-        probabilities: their softmax or sigmoids, as `task` says; NaN for a regression, (B, C).
         classes: the classes explained, shape (B, k).
         maps: raw, signed evidence in logits on the feature grid, shape (B, k, *S).
         bias: what lies nowhere in the picture, in logits, shape (B, k).
@@ -58,7 +60,6 @@ class Explanation:
     """
 
     logits: Float[Tensor, "batch all_classes"]
-    probabilities: Float[Tensor, "batch all_classes"]
     classes: Int[Tensor, "batch classes"]
     maps: Float[Tensor, "batch classes *spatial"]
     bias: Float[Tensor, "batch classes"]
@@ -69,7 +70,7 @@ class Explanation:
     against: int | str | None = None
     geometry: tuple[Geometry | None, ...] = ()
     class_names: tuple[str, ...] | None = None
-    task: str = "single-label"
+    task: Task = "single-label"
     views: Views | None = None
     method: str = CAM
 
@@ -96,6 +97,13 @@ class Explanation:
 
     def __len__(self) -> int:
         return self.logits.shape[0]
+
+    @functools.cached_property
+    def probabilities(self) -> Float[Tensor, "batch all_classes"]:
+        """Softmax or sigmoids of the logits, as `task` says; NaN for a regression, shape (B, C)."""
+        wide = self.logits.to(accumulation_dtype(self.logits.dtype))
+        with without_gradients():
+            return tasks.probabilities(wide, self.task)
 
     @property
     def evidence(self) -> Float[Tensor, "batch classes"]:
@@ -259,7 +267,8 @@ class Explanation:
             ) from error
 
 
-_TENSORS = ("logits", "probabilities", "classes", "maps", "bias", "target", "certificate")
+_FIELDS = ("logits", "classes", "maps", "bias", "target", "certificate")
+_TENSORS = (*_FIELDS, "probabilities")  # for whoever reads the file without seewhy
 _PLAIN = "plain"
 
 
@@ -279,7 +288,7 @@ def _read_fields(path: str | Path) -> dict[str, Any]:
                 got=f"version {header['version']}",
                 fix="update seewhy",
             )
-        tensors = {name: file.get_tensor(name) for name in _TENSORS}
+        tensors = {name: file.get_tensor(name) for name in _FIELDS}
         views = header.get("views")
         views = views and Views.from_json(views, file.get_tensor(_PLAIN))
     names = header["class_names"]

@@ -75,7 +75,7 @@ def probabilities(logits: Tensor, task: Task) -> Tensor:
 
 
 def ids_of(
-    classes: Any, logits: Tensor, probabilities: Tensor, task: Task, names: tuple[str, ...] | None
+    classes: Any, logits: Tensor, task: Task, names: tuple[str, ...] | None
 ) -> Int[Tensor, "batch k"]:
     """The classes asked for, as `explain` takes them, as ids for each picture, shape (B, k).
 
@@ -86,7 +86,7 @@ def ids_of(
         if classes == "predicted" and task == "regression":
             classes = "all"
         elif classes == "positive":
-            classes = f"top{_most_positive(probabilities, task)}"
+            classes = f"top{_most_positive(probabilities(logits, task), task)}"
     return class_ids(classes, logits, names)
 
 
