@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.repair.marked import CLASSES, audited, marked_rows
+from tests.repair.marked import CLASSES, Colours, audited, marked_rows
 
 from seewhy import load_model
 from seewhy.audit.pinned import fingerprint
@@ -19,7 +19,7 @@ from seewhy.repair import make
 from seewhy.repair.account import Wanted
 from seewhy.repair.finetune import Recipe, _frequencies
 from seewhy.repair.fold import folded, layer_of
-from seewhy.repair.material import FITTING, gather, halves, known
+from seewhy.repair.material import FITTING, apart_maps, class_maps, gather, halves, known
 from seewhy.repair.page import verdict, write_page
 from seewhy.repair.save import save_repaired, write_account
 
@@ -39,6 +39,24 @@ def test_the_network_is_fooled_before(again: Revisit) -> None:
     assert (ran.logits.argmax(1) == 0).float().mean() > 0.9
     assert material.cells.sum((1, 2)).tolist() == [1] * len(material.members)
     assert material.cells[:, 0, 0].all()
+
+
+def test_the_region_is_what_sets_the_group_apart_not_what_the_class_looks_like(
+    again: Revisit,
+) -> None:
+    module = Colours().eval()
+    with torch.no_grad():
+        module.fc.weight.copy_(torch.tensor([[5.0, 0.0, 60.0], [-5.0, 5.0, 0.0]]))
+    blue = again.with_module(module)
+    made_from, _ = halves(again.audit, 0)
+    material = gather(blue, made_from, marked_rows(again), 0, FITTING, 0)
+    of_class = class_maps(blue, material.members, 0)
+    assert (of_class[:, 0, 0] == of_class.amin((1, 2))).all()  # the mark is not blue
+    assert material.cells.sum((1, 2)).tolist() == [1] * len(material.members)
+    assert material.cells[:, 0, 0].all()
+    beside = material.frames[material.predicted == 0]
+    alone = apart_maps(blue, material.members, beside[:9], 0)
+    torch.testing.assert_close(alone, of_class)  # too few to tell it from
 
 
 def test_what_a_repair_is_made_from_is_not_what_it_is_measured_on(again: Revisit) -> None:

@@ -11,8 +11,10 @@ MAPS = torch.tensor([[[4.0, 1.0], [2.0, -9.0]], [[-1.0, -2.0], [0.0, -3.0]]])
 CELLS = torch.tensor([[[True, False], [True, False]], [[False, False], [False, False]]])
 
 
-def test_a_region_is_what_lies_above_half_the_maximum() -> None:
-    assert regions(MAPS).tolist() == CELLS.tolist()
+def test_a_region_is_what_lies_above_a_fifth_of_the_maximum() -> None:
+    assert regions(MAPS, 0.5).tolist() == CELLS.tolist()
+    every = [[[True, True], [True, False]], [[False, False], [False, False]]]
+    assert regions(MAPS).tolist() == every
 
 
 def test_cells_become_pixels() -> None:

@@ -16,10 +16,12 @@ from seewhy.audit.revisit import Ran, Revisit
 from seewhy.audit.store import Audit
 from seewhy.errors import DataError
 from seewhy.evidence import evidence_maps, pooled
+from seewhy.proving.regions import discriminant
 from seewhy.repair.transplants import Cells, regions, transplanted
 
 BYTES = 2**29  # of pictures in memory at most
 FEWEST = 10  # members, and pictures of other classes
+BESIDE = 1_000  # of the class's other pictures, to tell the group from
 HELD_OUT = 0.25  # of an audit, where no other data is held out
 
 Numbers = Int64[NDArray[np.int64], " count"]
@@ -67,7 +69,7 @@ class Material:
         predicted: (N,), what was decided.
         members: (M, H, W, 3), pictures of the group.
         member_targets: (M,).
-        cells: (M, h, w), where the class's evidence lies in each of these.
+        cells: (M, h, w), where what sets the group apart lies in each of these.
         hosts: (T,), which of `frames`, of other classes, get the region of a member.
         donors: (T,), which of `members` it is cut from.
         share: of all pictures, those of the class, the group's too.
@@ -128,7 +130,7 @@ def halves(audit: Audit, seed: int, share: float = HELD_OUT) -> tuple[Known, Kno
 def gather(
     revisit: Revisit, of: Known, group: Sequence[int], class_id: int, sizes: Sizes, seed: int
 ) -> Material:
-    """Read the pictures, and find where the group's evidence lies.
+    """Read the pictures, and find where what sets the group apart lies.
 
     Args:
         revisit: the network, and the audit whose rows they are.
@@ -150,14 +152,15 @@ def gather(
     outside = _some(rng, of[~is_member], min(sizes.plain, most))
     others = np.flatnonzero(outside.targets != class_id)
     _require_enough(revisit, len(inside.rows), len(others))
-    members = _read(revisit, inside.rows)
-    cells = regions(class_maps(revisit, members, class_id))
+    members, frames = _read(revisit, inside.rows), _read(revisit, outside.rows)
+    beside = frames[outside.predicted == class_id][:BESIDE]
+    cells = regions(apart_maps(revisit, members, beside, class_id))
     hosts = rng.permutation(others)[: min(sizes.transplanted, most // 2)]
     with_region = np.flatnonzero(cells.any(2).any(1).numpy())
     _require_enough(revisit, len(with_region), len(others))
     return Material(
         class_id,
-        _read(revisit, outside.rows),
+        frames,
         torch.from_numpy(outside.targets),
         torch.from_numpy(outside.predicted),
         members,
@@ -212,9 +215,35 @@ def pooled_features(revisit: Revisit, frames: Frames) -> Tensor:
     return torch.cat([pooled(ran.features) for ran in runs(revisit, frames)])
 
 
+def apart_maps(revisit: Revisit, members: Frames, beside: Frames, class_id: int) -> Tensor:
+    """Where in each picture of a group that lies which sets it apart, (M, h, w).
+
+    It is the discriminant of pooled features between the group and the class's other pictures, as
+    in a proof, less what these have in the same place in the mean. What the class looks like is not
+    in it: a ship's hull speaks for "ship" as its watermark does, and belongs to all of them.
+
+    Args:
+        revisit: the network.
+        members: (M, H, W, 3).
+        beside: (R, H, W, 3), of the class, but not of the group. Where there are hardly any,
+            nothing can be told apart, and the evidence for the class has to do.
+        class_id: the class.
+    """
+    if min(len(members), len(beside)) < FEWEST:
+        return class_maps(revisit, members, class_id)
+    apart = discriminant(*(pooled_features(revisit, each) for each in (members, beside)))
+    usual = _maps(revisit, beside, apart).mean(0)
+    return _maps(revisit, members, apart) - usual
+
+
 def class_maps(revisit: Revisit, frames: Frames, class_id: int) -> Tensor:
     """The evidence for one class, (N, h, w), in logits."""
-    row = revisit.weight[None, class_id, None]
+    return _maps(revisit, frames, revisit.weight[class_id])
+
+
+def _maps(revisit: Revisit, frames: Frames, direction: Tensor) -> Tensor:
+    """Where a direction (K,) of the features lies, (N, h, w)."""
+    row = direction[None, None]
     return torch.cat([evidence_maps(row, ran.features)[:, 0] for ran in runs(revisit, frames)])
 
 

@@ -1,4 +1,4 @@
-"""Where the evidence of a group lies, and how it is put into other pictures at the same place."""
+"""The region of a group in each of its pictures, put into other pictures at the same place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from seewhy.audit.prepare import Frames
 
-LEVEL = 0.5  # of a map's maximum: what is above belongs to the region
+LEVEL = 0.2  # of a map's maximum: what is above belongs to the region
 Cells = Bool[Tensor, "batch h w"]
 
 
