@@ -1,7 +1,8 @@
 """What does an audit cost beyond decoding and inference; in memory, in time, on disk?
 
 python -m benchmarks.audit                   # all; writes its tables into docs/audit.md
-python -m benchmarks.audit memory decoders   # some of them: speed, memory, decoders
+python -m benchmarks.audit memory decoders   # some of them
+python -m benchmarks.audit speed --net ResNet-50
 python -m benchmarks.audit --quick           # a shorter look, prints only
 python -m benchmarks audit --quick           # speed alone, among the other benchmarks
 
@@ -11,7 +12,6 @@ It reads the pictures in SEEWHY_DATA, or ../shared/data beside the checkout.
 from __future__ import annotations
 
 import argparse
-import itertools
 import os
 import statistics
 import subprocess
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from benchmarks import decoders
 from benchmarks.nets import NETS
-from benchmarks.page import keep, machine
+from benchmarks.page import keep_rows, machine
 from benchmarks.timing import Ratio
 from seewhy import heads, load_model
 from seewhy.audit import open_audit
@@ -44,6 +44,7 @@ from seewhy.preprocess import Preprocess
 DATA = Path(os.environ.get("SEEWHY_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PACKAGES = ("torch", "onnxruntime", "openvino", "pillow", "opencv-python-headless", "pyarrow")
 GOAL, BATCH = 0.90, 32
+NAMES = ("EfficientNet-Lite0", "ResNet-50")
 DOMINATED = ("ResNet-50",)  # where inference takes nearly all of the time
 ABOUT = """## Audits: from JPEG files to a store
 
@@ -72,10 +73,11 @@ def classifiers() -> dict[str, Classifier]:
     """The two networks: EfficientNet-Lite0 as it comes, and ResNet-50 with random weights."""
     fifty = next(net for net in NETS if net.name == "ResNet-50").build().eval()
     preprocess = Preprocess(interpolation="bilinear")
-    return {
-        "EfficientNet-Lite0": load_model("efficientnet-lite0"),
-        "ResNet-50": Classifier("resnet50", fifty, preprocess, None, 1000),
-    }
+    both = (
+        load_model("efficientnet-lite0"),
+        Classifier("resnet50", fifty, preprocess, None, 1000),
+    )
+    return dict(zip(NAMES, both, strict=True))
 
 
 def pictures(folder: Path, count: int) -> Path:
@@ -86,10 +88,12 @@ def pictures(folder: Path, count: int) -> Path:
     return folder
 
 
-def rows(*, quick: bool) -> Iterator[str]:
-    """The table of speeds, line by line."""
+def rows(*, quick: bool, only: str | None = None) -> Iterator[str]:
+    """The table of speeds, line by line; of one network, if it is named."""
     rounds = 2 if quick else 7
     for name, classifier in classifiers().items():
+        if only not in (None, name):
+            continue
         count = 64 if quick else 192 if name in DOMINATED else 384
         with tempfile.TemporaryDirectory() as folder:
             data = pictures(Path(folder), count)
@@ -260,22 +264,21 @@ def main() -> None:
     """Print the tables, and write them into the page unless the look was short."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.audit")
     parser.add_argument("tables", nargs="*", choices=[[], *TABLES], help="all, if none")
+    parser.add_argument("--net", choices=NAMES, help="of the speeds, those of this network alone")
     parser.add_argument("--quick", action="store_true", help="a short look")
     options = parser.parse_args()
     torch.set_num_threads(cores())
-    print(machine(PACKAGES))
     for name in options.tables or TABLES:
-        print()
-        lines = list(shown(*TABLES[name], quick=options.quick))
+        about, lines = TABLES[name]
+        which = {"only": options.net} if name == "speed" else {}
+        words = [*about.splitlines()[:-2], machine(PACKAGES), "", *about.splitlines()[-2:]]
+        print("\n".join(["", *words]), flush=True)
+        found = []
+        for line in lines(quick=options.quick, **which):
+            print(line, flush=True)
+            found.append(line)
         if not options.quick:
-            keep("audit.md", name, [*lines, "", machine(PACKAGES)])
-
-
-def shown(about: str, lines: Callable[..., Iterator[str]], *, quick: bool) -> Iterator[str]:
-    """A table, printed as it comes."""
-    for line in itertools.chain(about.splitlines(), lines(quick=quick)):
-        print(line, flush=True)
-        yield line
+            keep_rows("audit.md", name, words, found, NAMES if which else [])
 
 
 if __name__ == "__main__":

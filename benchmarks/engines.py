@@ -1,7 +1,8 @@
 """How fast do pictures come out explained? Every engine and precision, beside what people use.
 
-    python -m benchmarks engines            # writes the table into docs/engines.md
-    python -m benchmarks engines --quick    # prints only
+    python -m benchmarks.engines                      # writes the table into docs/engines.md
+    python -m benchmarks.engines --net MobileNetV2    # one network of it
+    python -m benchmarks engines --quick              # prints only
 
 Explained means: the map of the likeliest class at input resolution, in float32 tensors. Of seewhy's
 maps each carries its certificate, which is part of the time.
@@ -20,8 +21,8 @@ from torch import Tensor, nn
 
 import seewhy
 import seewhy.images
-from benchmarks.nets import NETS, SIZE, Net, in_faster_format, pictures
-from benchmarks.page import keep, machine
+from benchmarks.nets import NETS, SIZE, Net, in_faster_format, main, pictures
+from benchmarks.page import keep_rows, machine
 from benchmarks.peers import CONTENDERS, require_same_maps
 from benchmarks.timing import Ratio, Timings, race
 from seewhy.engines import Engine, Precision, make_engine
@@ -230,21 +231,18 @@ def _decisions(engine: Engine, images: Tensor) -> Tensor:
     return torch.cat([engine(part).logits.argmax(1) for part in images.split(BATCH)])
 
 
-def rows(*, quick: bool) -> Iterator[str]:
-    """The Markdown table, a network at a time; the page has it when it is whole."""
-    lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(COLUMNS.values())} |"]
-    yield from lines
-    for net in NETS:
+def rows(*, quick: bool, nets: Sequence[Net] = NETS) -> Iterator[str]:
+    """The Markdown table, a network at a time; the page has each when it is whole."""
+    about = [machine(), *([] if has_bfloat16() else ["", NO_BFLOAT16]), "", *HEAD]
+    yield from about
+    for net in nets:
         found = measure(net, quick=quick, seconds=10.0 if quick else 60.0)
         yield from found
-        lines += found
-    if not has_bfloat16():
-        yield from ("", NO_BFLOAT16)
-        lines += ["", NO_BFLOAT16]
-    if not quick:
-        keep("engines.md", "engines", [machine(), "", *lines])
+        if not quick:
+            keep_rows("engines.md", "engines", about, found, [each.name for each in NETS])
 
 
+HEAD = (f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(COLUMNS.values())} |")
 NO_BFLOAT16 = "No rows in bfloat16: this processor does not multiply it, which OpenVINO wants."
 
 ABOUT = f"""\
@@ -258,3 +256,6 @@ certificate, *logits off by* the largest difference from float32 in PyTorch, ove
 *top-1 kept* counts photographs, none of which integers were calibrated on (the other networks have
 random weights, so that what they decide means nothing).
 """
+
+if __name__ == "__main__":
+    main(rows)

@@ -1,21 +1,22 @@
 """What the maps cost a deployed model: a grafted file beside the original, in two runtimes.
 
-python -m benchmarks graft            # writes the table into docs/graft.md
-python -m benchmarks graft --quick    # prints only
+python -m benchmarks.graft                      # writes the table into docs/graft.md
+python -m benchmarks.graft --net MobileNetV2    # one network of it
+python -m benchmarks graft --quick              # prints only
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.nets import NETS, SIZE, Net
-from benchmarks.page import keep, machine
+from benchmarks.nets import NETS, SIZE, Net, main
+from benchmarks.page import keep_rows, machine
 from benchmarks.timing import Ratio, race
 from seewhy.graft import graft
 
@@ -33,17 +34,20 @@ GOALS = {16: 0.97, 1: 0.93}
 COLUMNS = ("network", "runtime", "batch", "grafted over original", "met", "logits", "MB added")
 
 
-def rows(*, quick: bool) -> Iterator[str]:
-    """The table, a line as each result comes in; the page has it when it is whole."""
-    lines = [f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(['---'] * len(COLUMNS))} |"]
-    yield from lines
-    for net in NETS:
+HEAD = (f"| {' | '.join(COLUMNS)} |", f"| {' | '.join(['---'] * len(COLUMNS))} |")
+
+
+def rows(*, quick: bool, nets: Sequence[Net] = NETS) -> Iterator[str]:
+    """The table, a line as each result comes in; the page has each network when it is whole."""
+    yield from HEAD
+    for net in nets:
+        lines = []
         with tempfile.TemporaryDirectory() as folder:
             for line in _of(net, Path(folder), seconds=3 if quick else 30):
                 lines.append(line)
                 yield line
-    if not quick:
-        keep("graft.md", "graft", [machine(), "", *lines])
+        if not quick:
+            keep_rows("graft.md", "graft", [machine(), "", *HEAD], lines, [n.name for n in NETS])
 
 
 def _of(net: Net, folder: Path, *, seconds: float) -> Iterator[str]:
@@ -116,3 +120,6 @@ def _openvino(path: Path) -> Run:
 
 
 RUNTIMES: dict[str, Callable[[Path], Run]] = {"ONNX Runtime": _onnx_runtime, "OpenVINO": _openvino}
+
+if __name__ == "__main__":
+    main(rows)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import copy
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -59,6 +60,18 @@ NETS = (
     Net("MobileNetV2", functools.partial(_random, "mobilenet_v2"), "features.18", "classifier.1"),
     Net("EfficientNet-Lite0", _lite0, "top", "fc"),
 )
+
+
+def main(rows: Callable[..., Iterator[str]]) -> None:
+    """Print a benchmark's table; of some networks, if they are named."""
+    parser = argparse.ArgumentParser()
+    names = [net.name for net in NETS]
+    parser.add_argument("--net", action="append", choices=names, help="all, if none; several may")
+    parser.add_argument("--quick", action="store_true", help="a short look")
+    options = parser.parse_args()
+    nets = [net for net in NETS if net.name in (options.net or names)]
+    for line in rows(quick=options.quick, nets=nets):
+        print(line, flush=True)
 
 
 def pictures(batch: int) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -48,16 +48,60 @@ def keep(page: str, table: str, lines: Iterable[str]) -> None:
     """
     path = DOCS / page
     text = path.read_text(encoding="utf-8")
-    path.write_text(between(text, table, lines), encoding="utf-8")
+    path.write_text(replaced(text, table, lines), encoding="utf-8")
     print(f"wrote docs/{page}", file=sys.stderr)
 
 
-def between(text: str, table: str, lines: Iterable[str]) -> str:
+def keep_rows(
+    page: str, table: str, about: Sequence[str], rows: Sequence[str], order: Sequence[str]
+) -> None:
+    """Put a table there whose rows come a few at a time, each named by its first cell.
+
+    Rows of other names stay if all that stands above the rows is the same: what they depend on.
+
+    Args:
+        page: see `keep`.
+        table: see `keep`.
+        about: what stands above the rows, the table's head at the end.
+        rows: those that were measured now.
+        order: the names; none if all rows come together.
+    """
+    there = between((DOCS / page).read_text(encoding="utf-8"), table)
+    old = there[len(about) :] if there[: len(about)] == list(about) else []
+    keep(page, table, [*about, *merged(old, rows, order)])
+
+
+def merged(old: Iterable[str], new: Sequence[str], order: Sequence[str]) -> list[str]:
+    """New rows, and old ones of other names, in order; what has none of the names is left out."""
+    measured = {_name(row) for row in new}
+    kept = [row for row in old if _name(row) in order and _name(row) not in measured]
+    return sorted([*kept, *new], key=lambda row: order.index(_name(row)) if order else 0)
+
+
+def _name(row: str) -> str:
+    return row.removeprefix("|").partition("|")[0].strip()
+
+
+def between(text: str, table: str) -> list[str]:
+    """What stands between the marks of a table, without the empty lines at both ends."""
+    found = re.search(_pattern(table), text, flags=re.DOTALL)
+    return found[1].strip("\n").splitlines() if found else []
+
+
+def replaced(text: str, table: str, lines: Iterable[str]) -> str:
     """The text of a page with these lines between the marks of a table; see `keep`."""
-    begin, end = f"<!-- measured: {table} -->", f"<!-- end of {table} -->"
+    begin, end = _marks(table)
     new = "\n".join([begin, "", *lines, "", end])
-    pattern = f"{re.escape(begin)}.*?{re.escape(end)}"
-    text, count = re.subn(pattern, lambda _: new, text, flags=re.DOTALL)
+    text, count = re.subn(_pattern(table), lambda _: new, text, flags=re.DOTALL)
     if count != 1:
         raise ValueError(f"expected the marks {begin} and {end} once, got them {count} times")
     return text
+
+
+def _marks(table: str) -> tuple[str, str]:
+    return f"<!-- measured: {table} -->", f"<!-- end of {table} -->"
+
+
+def _pattern(table: str) -> str:
+    begin, end = map(re.escape, _marks(table))
+    return f"{begin}(.*?){end}"
