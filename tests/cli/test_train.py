@@ -57,6 +57,22 @@ def test_training_says_what_came_of_it(tmp_path: Path, capsys: pytest.CaptureFix
     assert [bool(re.search(r"  \d+:\d\d:\d\d left$", line)) for line in lines] == [True, False]
 
 
+def test_a_new_head_is_accounted_for_in_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dense = ("nets.py:Dense", "--data", "data", *SHORT)
+    assert main(["train", *dense, "--out", str(tmp_path / "dense")]) == 0
+    capsys.readouterr()
+    typed = ("--init", str(tmp_path / "dense"), "--to-gap", *dense[1:])
+    assert main(["train", *typed, "--out", str(tmp_path / "gap")]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    first = [line.split()[0] for line in lines]
+    assert first[0] == "removed"
+    assert "classifier Linear" in lines[0]
+    assert {"kept", "added", "parameters", "multiply-adds"} < set(first)
+    assert first[-2:] == ["epoch", "epoch"]
+
+
 def test_json_is_one_document(trained: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *ONE, "--out", trained, "--json"]) == 0
     out, err = capsys.readouterr()

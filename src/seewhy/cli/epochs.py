@@ -35,7 +35,7 @@ class Shown:
 def epochs_shown() -> Iterator[Shown]:
     """Show a bar while the context lasts if a person watches, and a line for each epoch."""
     if not sys.stderr.isatty():
-        yield Shown(lambda done: _tell_epoch(done, say), say)
+        yield Shown(lambda done: _tell_epoch(done, say), _say_lines)
         return
     parts = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
@@ -46,6 +46,11 @@ def epochs_shown() -> Iterator[Shown]:
 def say(line: str) -> None:
     """Print a line on stderr."""
     print(plain(line), file=sys.stderr, flush=True)
+
+
+def _say_lines(lines: str) -> None:
+    for line in lines.splitlines():
+        say(line)
 
 
 def _on(bar: Progress) -> Shown:
