@@ -1,7 +1,8 @@
 """What it costs to ask whether maps are faithful: the same question, put by others too.
 
-python -m benchmarks faithfulness            # four pictures
-python -m benchmarks faithfulness --quick    # one
+python -m benchmarks.faithfulness                   # all; writes into docs/faithfulness.md
+python -m benchmarks.faithfulness peers             # some of it: peers, engines, hundred
+python -m benchmarks faithfulness --quick           # one picture for four; prints only
 
 Quantus is raced where it is installed; it is no dependency of the benchmarks, for it wants pandas.
 Everyone runs the same network in float32; beside them stand deletion in bfloat16, and on OpenVINO,
@@ -10,8 +11,10 @@ which runs the network exported from PyTorch, with how far the probabilities are
 
 from __future__ import annotations
 
+import argparse
 import functools
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import util
 from typing import Any
@@ -20,7 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.engines import has_bfloat16
 from benchmarks.nets import NETS, SIZE, pictures
+from benchmarks.page import keep, machine
 from benchmarks.timing import Contender, race
 from seewhy.metrics.baselines import random_map
 from seewhy.metrics.faithfulness import Asked, deletion, road
@@ -29,6 +34,7 @@ from seewhy.metrics.faithfulness.asked import Askable
 FEATURES = 3136  # values of 224 x 224 x 3 at a step of Quantus: 48 steps
 STEPS = 3 * SIZE**2 // FEATURES
 AT_ONCE = 8  # pictures in a pass: ours, and a batch of Quantus
+ROUNDS, MANY = 3, 100
 PERCENT = tuple(range(10, 100, 10))
 PACKAGES = ("seewhy", "pytorch-grad-cam", "Quantus")
 
@@ -194,6 +200,8 @@ def ways(work: Work, rounds: int) -> Iterator[str]:
 
 
 def _can(name: str) -> bool:
+    if "bfloat16" in name and not has_bfloat16():
+        return False
     return "OpenVINO" not in name or util.find_spec("openvino") is not None
 
 
@@ -210,15 +218,57 @@ def _cell(seconds: Mapping[str, float], name: str) -> str:
     return f"{seconds[name]:.2f}{ratio}"
 
 
-def rows(*, quick: bool) -> Iterator[str]:
-    """The Markdown table, line by line as the results come in."""
+def peers(*, quick: bool) -> Iterator[str]:
+    """What seewhy takes, and what others take."""
     yield f"| question | {BARE} | {' | '.join(PACKAGES)} |"
     yield f"| --- | {' | '.join(['---:'] * (1 + len(PACKAGES)))} |"
-    work = Work.of(1 if quick else 4)
     for question in QUESTIONS:
-        yield measure(question, work, rounds=1 if quick else 5)
-    yield ""
-    yield from ways(work, rounds=1 if quick else 5)
+        yield measure(question, Work.of(1 if quick else 4), rounds=1 if quick else ROUNDS)
+
+
+def engines(*, quick: bool) -> Iterator[str]:
+    """What deletion takes by whatever may run the network."""
+    yield from ways(Work.of(1 if quick else 4), rounds=1 if quick else ROUNDS)
+
+
+def hundred(*, quick: bool) -> Iterator[str]:
+    """How long deletion takes for many pictures, one run."""
+    count = 4 if quick else MANY
+    run = our_deletion(Work.of(count))
+    begin = time.perf_counter()
+    run()
+    seconds = time.perf_counter() - begin
+    yield f"Deletion of {count} pictures, {STEPS} steps, float32 in PyTorch: {seconds:.0f} s."
+
+
+TABLES: Mapping[str, Callable[..., Iterator[str]]] = {
+    "peers": peers,
+    "engines": engines,
+    "hundred": hundred,
+}
+
+
+def rows(*, quick: bool, tables: Sequence[str] = tuple(TABLES)) -> Iterator[str]:
+    """The tables, line by line as the results come in; the page has each when it is whole."""
+    for name in tables:
+        lines = []
+        for line in TABLES[name](quick=quick):
+            lines.append(line)
+            yield line
+        yield ""
+        if not quick:
+            about = [] if name == "hundred" else [machine(), ""]
+            keep("faithfulness.md", name, [*about, *lines])
+
+
+def main() -> None:
+    """Measure what is named, or everything."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faithfulness")
+    parser.add_argument("tables", nargs="*", choices=[[], *TABLES], help="all, if none")
+    parser.add_argument("--quick", action="store_true", help="a short look, prints only")
+    options = parser.parse_args()
+    for line in rows(quick=options.quick, tables=options.tables or tuple(TABLES)):
+        print(line, flush=True)
 
 
 ABOUT = f"""\
@@ -233,3 +283,6 @@ The second table is deletion again, by what else may run the network (`precision
 `seewhy.faithfulness`). The probabilities of a network with random weights lie close together: on a
 trained one they are further off.
 """
+
+if __name__ == "__main__":
+    main()

@@ -34,6 +34,9 @@ def test_a_page_without_the_marks_is_an_error() -> None:
     [
         ("graft.md", "graft"),
         ("engines.md", "engines"),
+        ("faithfulness.md", "peers"),
+        ("faithfulness.md", "engines"),
+        ("faithfulness.md", "hundred"),
         ("audit.md", "speed"),
         ("audit.md", "memory"),
         ("audit.md", "decoders"),
