@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.oracles.repair import least_squares, without_direction
+from tests.oracles.repair import without_direction
 
-from seewhy.repair.project import RIDGE, Linear, difference_of_means, erased, undone
+from seewhy.repair.project import Linear, difference_of_means, erased, of_changes
 
 
 def _random(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -71,39 +71,14 @@ def test_a_whitened_filter_changes_features_less() -> None:
     assert whitened < plain
 
 
-@pytest.mark.parametrize("share", [0.3, 0.5])
-def test_undoing_is_the_least_squares_of_all_pictures(share: float) -> None:
-    before = POOLED[:80]
-    after = before + 2 * torch.eye(5)[0] + torch.eye(5)[1] * _random(80, 1, seed=8) * 3
-    mended = undone(LAYER, before, after, POOLED, share)
-    parts = (each.double().numpy() for each in (before, after, POOLED))
-    change, shift = least_squares(*parts, share, RIDGE)
-    moved = POOLED.numpy() @ (np.eye(5) + change).T + shift
-    expected = moved @ LAYER.weight.numpy().T + LAYER.bias.numpy()
-    np.testing.assert_allclose(mended(POOLED).numpy(), expected, rtol=1e-4, atol=1e-4)
-
-
-def test_what_adds_nothing_changes_nothing() -> None:
-    mended = undone(LAYER, POOLED[:50], POOLED[:50], POOLED)
-    torch.testing.assert_close(mended.weight, LAYER.weight)
-    torch.testing.assert_close(mended.bias, LAYER.bias)
-
-
-def test_what_is_always_the_same_and_large_is_undone() -> None:
-    """Along an axis on which pictures hardly vary, as a projection would."""
-    plain = POOLED * torch.tensor([0.01, 1.0, 1.0, 1.0, 1.0])
-    after = plain + 9 * torch.eye(5)[0]
-    mended = undone(LAYER, plain, after, plain)
-    torch.testing.assert_close(mended(after), LAYER(plain), rtol=0, atol=0.1)
-    torch.testing.assert_close(mended(plain), LAYER(plain), rtol=0, atol=0.1)
-
-
-def test_many_small_changes_are_undone_where_pictures_do_not_vary() -> None:
-    quiet = torch.tensor([0.1, 0.1, 0.1, 1.0, 1.0])
-    plain = POOLED * quiet
-    letters = torch.cat([_random(200, 3, seed=9), torch.zeros(200, 2)], 1)
-    mended = undone(LAYER, plain, plain + letters, plain)
-    was, now = (
-        (layer(plain + letters) - LAYER(plain)).square().mean() for layer in (LAYER, mended)
-    )
-    assert now < 0.1 * was
+def test_changes_are_found_strongest_first() -> None:
+    before = POOLED
+    sideways = torch.eye(5)[1] * _random(200, 1, seed=8) * 3
+    after = before + 2 * torch.eye(5)[0] + sideways
+    covariance = torch.eye(5)
+    one = of_changes(before, after, covariance)
+    torch.testing.assert_close(one[:, 0], (after - before).mean(0))
+    two = of_changes(before, after, covariance, rank=2)
+    assert two.shape == (5, 2)
+    plane = torch.linalg.lstsq(two, torch.eye(5)[:, :2]).solution
+    torch.testing.assert_close(two @ plane, torch.eye(5)[:, :2], rtol=0, atol=1e-4)

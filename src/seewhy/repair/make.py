@@ -29,13 +29,14 @@ from seewhy.repair.material import (
     pooled_features,
     runs,
 )
-from seewhy.repair.project import Linear, difference_of_means, erased, undone
+from seewhy.repair.project import Linear, difference_of_means, erased, of_changes
 
 Means = Literal["project", "head", "finetune"]
 How = Literal["auto", "project", "head", "finetune"]
 Say = Callable[[str], None]
 
-EVEN = 0.5  # of what a projection and its biases are fitted on: pictures that carry the artefact
+RANK = 2  # directions that are projected out
+EVEN = 0.5  # of what biases are fitted on: pictures that carry the artefact
 GIVEN = 0.3  # of what the head is fitted on: pictures that carry the artefact
 
 
@@ -103,14 +104,16 @@ class Fitting:
         return torch.cov(self.plain.T)
 
 
-def project(fitting: Fitting) -> nn.Module:
-    """Undo what transplants do to the features before the last layer, and fit its biases.
+def project(fitting: Fitting, rank: int = RANK) -> nn.Module:
+    """Project out the directions into which transplants move the features, and fit the biases.
 
-    What else moves features so is lost with the artefact: evidence for the class, most of all,
-    which is then decided for too rarely. One number for each class makes up for that.
+    What else lies along these directions is lost with the artefact: evidence for the class, most
+    of all, which is then decided for too rarely. One number for each class makes up for that.
     """
     hosts = fitting.plain[fitting.material.hosts]
-    layer = undone(layer_of(fitting.revisit), hosts, fitting.given, fitting.plain, EVEN)
+    directions = of_changes(hosts, fitting.given, fitting.covariance, rank)
+    mean = fitting.plain.mean(0)
+    layer = erased(layer_of(fitting.revisit), directions, mean, fitting.covariance)
     return folded(fitting.revisit, rebiased(layer, *fitting.examples(fitting.members, EVEN)))
 
 

@@ -1,15 +1,9 @@
-"""Take an artefact out of the pooled features, folded into the linear layer: no training, exact.
+"""Take a direction out of the pooled features, folded into the linear layer: no training, exact.
 
-An affine map `z -> z + D (z - m)` before the layer `W z + b` is a layer again, `W' = W + W D` and
-`b' = b - W D m`. Two such maps are here:
-
-- `erased`: with directions `V (K, r)` and filters `A (K, r)`, `A^T V = 1`, it is `D = -V A^T`:
-  what the filters read is as in the mean `m`, whatever the picture.
-- `undone`: of all affine maps the one that brings pictures with the artefact the nearest to the
-  same without it, and leaves others where they are (least squares, a Wiener filter). Where the
-  artefact moves features far and pictures hardly vary, it takes out all, as a projection does;
-  where they vary, as much as pays. So no number of directions has to be chosen: letters in other
-  places, of other pictures, move features along many, each a little.
+With pooled features `z (K,)`, logits `W z + b`, directions `V (K, r)` and filters `A (K, r)` with
+`A^T V = 1`, the repaired layer sees `z - V A^T (z - m)` in place of `z`: what the filters read is
+as in the mean `m` of pictures without the artefact, whatever the picture. This is affine, so that
+`W' = W - (W V) A^T` and `b' = b + (W V) A^T m` do it.
 
 Source: projective class artefact compensation (Anders et al. 2022, "Finding and removing Clever
     Hans"), the mean kept as in their P-ClArC. That filters are whitened, `A ~ S^-1 V` with the
@@ -57,40 +51,30 @@ def difference_of_means(group: Pooled, rest: Pooled) -> Directions:
     return (group.mean(0) - rest.mean(0))[:, None]
 
 
-def undone(
-    layer: Linear, before: Pooled, after: Pooled, plain: Pooled, share: float = 0.5
-) -> Linear:
-    """The layer behind the affine map that best undoes what an artefact does to the features.
+def of_changes(before: Pooled, after: Pooled, covariance: Tensor, rank: int = 1) -> Directions:
+    """The directions into which a transplant moves features, (K, rank).
 
-    With `z` what is seen, `d` what the artefact has added (0 where there is none), it is the least
-    of `E |d + D (z - m)|^2`, plus `RIDGE` times the mean variance times `|D|^2`: where nothing
-    speaks for a change, there is none. `m` is the mean of what is seen, and what the artefact adds
-    in the mean is taken off.
+    The first is the mean change; the others are those of what remains of the changes that vary
+    the most, beside how much features vary anyway.
 
     Args:
-        layer: as it is.
         before: (N, K), of pictures as they are.
         after: (N, K), of the same with the artefact put in.
-        plain: (M, K), of pictures without it.
-        share: that pictures with the artefact count for; the others count for the rest.
+        covariance: (K, K), of features without it.
+        rank: how many, 1 or more.
     """
-    seen, added = torch.cat([plain, after]).double(), (after - before).double()
-    weights = torch.cat([_even(plain, 1 - share), _even(after, share)])
-    mean = weights @ seen
-    apart = seen - mean
-    usual = weights[len(plain) :] @ added
-    covariance = apart.T @ (weights[:, None] * apart)
-    common = apart[len(plain) :].T @ (weights[len(plain) :, None] * added)
-    change = -torch.linalg.solve(_ridged(covariance), common).T
-    weight = layer.weight.double()
-    moved = weight @ change
-    bias = layer.bias - moved @ mean - weight @ usual
-    dtype = layer.weight.dtype
-    return Linear((weight + moved).to(dtype), bias.to(dtype))
-
-
-def _even(pooled: Pooled, share: float) -> Float[Tensor, " count"]:
-    return torch.full((len(pooled),), share / len(pooled), dtype=torch.float64)
+    change = (after - before).double()
+    mean = change.mean(0)
+    if rank == 1:
+        return mean[:, None].to(before.dtype)
+    root = torch.linalg.cholesky(_ridged(covariance))
+    white = torch.linalg.solve_triangular(root, change.T, upper=False)
+    first = white.mean(1, keepdim=True)
+    first = first / first.norm()
+    rest = white - first @ (first.T @ white)
+    others = torch.linalg.svd(rest @ rest.T)[0][:, : rank - 1]
+    directions: Tensor = root @ torch.cat([first, others], 1)
+    return directions.to(before.dtype)
 
 
 def erased(
