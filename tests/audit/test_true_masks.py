@@ -47,7 +47,7 @@ def disc(size: tuple[int, int]) -> NDArray[np.uint8]:
     """A disc in the middle, which is 1: not white, but not 0 either."""
     y, x = np.mgrid[: size[1], : size[0]]
     far = (x - size[0] / 2) ** 2 + (y - size[1] / 2) ** 2
-    return (far < (min(size) / 3) ** 2).astype(np.uint8)
+    return np.asarray(far < (min(size) / 3) ** 2, np.uint8)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA", "RGB", "RGBA"])

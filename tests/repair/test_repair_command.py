@@ -162,3 +162,20 @@ def test_an_unknown_picture_is_named(
     file.write_text("sea/none.png\n")
     assert main(["repair", str(audit), "--groups", str(file)]) == 2
     assert "got 'sea/none.png'; write them as seewhy query prints them" in capsys.readouterr().err
+
+
+def test_a_group_of_pictures_that_failed_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.repair.marked import classifier
+
+    pictures = lay_out(tmp_path / "pictures", 16)
+    broken = min(pictures.rglob("*.png"))
+    broken.write_bytes(b"no picture")
+    out = tmp_path / "run"
+    run(str(pictures), classifier(), out, Wish(batch_size=8, threads=1, engine="torch"))
+    file = tmp_path / "ids.txt"
+    file.write_text(f"{broken.relative_to(pictures)}\n")
+    assert main(["repair", str(out), "--groups", str(file)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "expected pictures that could be explained, got only such as could not be" in line

@@ -42,7 +42,7 @@ def mask_boxes(path: Path, picture: str) -> Corners:
             got=complaint(problem),
             fix="write it anew",
         ) from problem
-    mask = values.any(2) if values.ndim == 3 else values != 0
+    mask: Mask = np.asarray(np.atleast_3d(values).any(2))
     _require_size(path, mask, picture)
     return covering(mask)
 

@@ -158,10 +158,15 @@ def _listed(audit: Audit, file: Path) -> Group:
             fix="write them as seewhy query prints them",
         )
     predicted = dict(zip(table["row"], table["predicted"], strict=True))
-    class_id, _ = Counter(predicted[row] for row in rows if predicted[row] is not None).most_common(
-        1
-    )[0]
-    return Group(rows, class_id)
+    counts = Counter(predicted[row] for row in rows if predicted[row] is not None)
+    if not counts:
+        raise InputError(
+            f"groups {file}",
+            expected="pictures that could be explained",
+            got="only such as could not be",
+            fix="see them: seewhy query RUN --failed",
+        )
+    return Group(rows, counts.most_common(1)[0][0])
 
 
 def _text(file: Path) -> str:
