@@ -132,7 +132,8 @@ class AttachedModule(HookedModule):
         with evidence.without_autocast(features.device.type):
             rows, bias = self.head.rows(self.model, features, classes)
             maps = evidence.evidence_maps(rows, features.to(rows.dtype))
-        return Attached(logits, classes, maps, bias.expand(classes.shape))
+        bias = bias if bias.shape == classes.shape else bias.expand(classes.shape)
+        return Attached(logits, classes, maps, bias)
 
     def _classes(self, logits: Tensor) -> Tensor:
         if isinstance(self.explained, int):

@@ -60,7 +60,7 @@ def total_evidence(maps: Maps) -> PerClass:
 
 def logit_scale(logits: Float[Tensor, "batch all_classes"]) -> Float[Tensor, "batch 1"]:
     """The scale of each picture's logits: their largest magnitude, or 1 where all are zero."""
-    largest = torch.linalg.vector_norm(logits, math.inf, 1, keepdim=True)
+    largest: Tensor = torch.linalg.vector_norm(logits, math.inf, 1, keepdim=True)
     return largest + (largest == 0)
 
 
