@@ -89,7 +89,7 @@ def test_accuracy_is_of_classes(
         return replace(load_model(*given, **options), task="multi-label")
 
     monkeypatch.setattr("seewhy.models.load_model", labels)
-    monkeypatch.setattr("seewhy.datasets.load_dataset", lambda path: [])
+    monkeypatch.setattr("seewhy.datasets.load_dataset", lambda *_, **__: [])
     assert main(["evaluate", "nets.py:make", "--size", "32", "--data", "x"]) == 2
     line = capsys.readouterr().err
     assert line.startswith("seewhy: accuracy: expected a model of classes that exclude each other")
