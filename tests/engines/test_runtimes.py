@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import random
 
+import numpy as np
 import pytest
 import torch
+from onnx import numpy_helper
 from tests.nets import CLASSES, WIDTH, Net
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.engines import TOLERANCES, Engine, Precision, make_engine
+from seewhy.engines import TOLERANCES, Engine, Precision, make_engine, make_order
+from seewhy.engines.exported import exported
+from seewhy.engines.quantised import quantised
 from seewhy.errors import InputError, ModelError
 
 RUNTIMES = ("onnx", "openvino")
@@ -236,3 +240,19 @@ def test_integers_want_pictures() -> None:
         "example: expected prepared pictures to calibrate int8 on, got none; "
         "pass example=, about a hundred pictures like those to come"
     )
+
+
+@pytest.mark.parametrize("has_vnni", [False, True])
+def test_weights_have_7_bits_where_sums_of_products_would_overflow(
+    has_vnni: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: has_vnni)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    net, x = NETS["linear"], photographs(8)
+    order = make_order(net, seewhy.heads.cached_head(net, x), "int8", example=x)
+    model = quantised(exported(order), order).model
+    weights = [numpy_helper.to_array(each) for each in model.graph.initializer]
+    kernels = [each for each in weights if each.dtype == np.int8 and each.ndim == 4]
+    assert kernels
+    largest = max(int(np.abs(each.astype(int)).max()) for each in kernels)
+    assert (largest > 64) == has_vnni

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from seewhy.graft import graft
+from seewhy.errors import CertificateError
+from seewhy.graft import certifying, graft
 from seewhy.models.nets import NETS
 
 Array = NDArray[Any]
@@ -97,3 +99,19 @@ def test_converted_to_float16(resnet: Path, keep: bool, tmp_path: Path) -> None:
         converted.topological_sort()  # casts are appended at the end, which the checker refuses
     onnx.save(converted.model, tmp_path / "net.onnx")
     assert_grafts(tmp_path / "net.onnx", "float16", pictures(9, np.float32 if keep else np.float16))
+
+
+@pytest.mark.parametrize(
+    ("precision", "fix"),
+    [
+        ("int8", "on processors without VNNI products of 8 bits overflow: quantise with"),
+        ("float32", "this is no head of a kind that is known; nothing was written"),
+    ],
+)
+def test_what_does_not_add_up_says_what_to_do(precision: str, fix: str) -> None:
+    head: Any = SimpleNamespace(precision=precision, tolerance=0.05)
+    certifying._require("net.onnx", 0.05, head)
+    with pytest.raises(CertificateError) as caught:
+        certifying._require("net.onnx", 0.1, head)
+    assert f"within 5e-02, got a deviation of 1e-01; {fix}" in str(caught.value)
+    assert str(caught.value).endswith("; nothing was written")
