@@ -23,7 +23,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,8 +51,9 @@ Full-size ImageNet pictures. Decoding alone (read, decode, resize, crop) and inf
 network, without maps; one engine with all threads or an engine a core, whichever is faster) have
 both cores each; the audit does both, makes maps, statistics and boxes, and writes the store. Its
 speed over `1 / (decoding + inference)` should be at least 0.90; of ResNet-50, where inference
-dominates, its speed over inference alone, too. Rounds take turns; medians, with the interval that
-holds the ratio of medians with 95 % confidence.
+dominates, its speed over inference alone, too. All take turns in each round;
+medians over the rounds, and of each round's ratios, with the interval that holds them with 95 %
+confidence.
 
 | network | engine | decoding alone | inference alone | audit | over both, one after the other \
 | over inference | goal |
@@ -111,8 +111,8 @@ def speed_row(name: str, engine: str, classifier: Classifier, data: Path, rounds
         decode = timed(lambda: decode_all(classifier, data, spans)) / len(listing)
         alone = timed(lambda: infer(spans)) / len(listing)
         taken.append(Round(decode, alone, audit_all(classifier, engine, data) / len(listing)))
-    whole = ratio([(r.decode + r.infer) for r in taken], [r.audit for r in taken])
-    over = ratio([r.infer for r in taken], [r.audit for r in taken])
+    whole = Ratio.of([(r.decode + r.infer) for r in taken], [r.audit for r in taken])
+    over = Ratio.of([r.infer for r in taken], [r.audit for r in taken])
     speeds = (1 / statistics.median(each) for each in zip(*map(astuple, taken), strict=True))
     per_second = " | ".join(f"{value:,.0f}/s" for value in speeds)
     needed = (whole, over) if name in DOMINATED else (whole,)
@@ -123,15 +123,6 @@ def speed_row(name: str, engine: str, classifier: Classifier, data: Path, rounds
 def astuple(each: Round) -> tuple[float, float, float]:
     """Its three numbers."""
     return each.decode, each.infer, each.audit
-
-
-def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
-    """The ratio of medians, and its interval by the bootstrap over paired rounds."""
-    first, second = np.asarray(above), np.asarray(below)
-    draws = np.random.default_rng(0).integers(len(first), size=(2000, len(first)))
-    drawn = np.median(first[draws], axis=1) / np.median(second[draws], axis=1)
-    low, high = np.quantile(drawn, (0.025, 0.975))
-    return Ratio(float(np.median(first) / np.median(second)), float(low), float(high))
 
 
 def timed(work: Callable[[], object]) -> float:

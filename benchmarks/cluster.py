@@ -18,7 +18,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from benchmarks.audit import DATA, pictures, ratio
+from benchmarks.audit import DATA, pictures
+from benchmarks.timing import Ratio
 from seewhy import load_model, open_audit
 from seewhy.audit import ray as cluster
 from seewhy.audit.local import Watching, Wish, run
@@ -65,7 +66,7 @@ def scaling_rows(*, quick: bool) -> Iterator[str]:
             taken = [[seconds_each(model, data, n) for n in WORKERS] for _ in range(rounds)]
             alone, both = (list(column) for column in zip(*taken, strict=True))
             speeds = (f"{1 / statistics.median(column):.1f}/s" for column in (alone, both))
-            yield f"| {name} | {' | '.join(speeds)} | {ratio(alone, both)} |"
+            yield f"| {name} | {' | '.join(speeds)} | {Ratio.of(alone, both)} |"
 
 
 def seconds_each(model: Classifier, data: Path, workers: int) -> float:

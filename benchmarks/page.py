@@ -30,8 +30,8 @@ def machine(packages: Iterable[str] = PACKAGES) -> str:
     return (
         f"CPU ({torch.backends.cpu.get_cpu_capability()}), {torch.get_num_threads()} threads for"
         f" everyone; {versions}. Contenders take turns within each round, in a new order each"
-        " time; medians over the rounds, with the interval that holds the ratio of medians with"
-        " 95 % confidence."
+        " time; speeds are medians over the rounds, ratios the median of each round's, with the"
+        " interval that holds it with 95 % confidence."
     )
 
 

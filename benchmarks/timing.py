@@ -6,7 +6,7 @@ import itertools
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,18 @@ class Ratio:
     value: float
     low: float
     high: float
+
+    @classmethod
+    def of(cls, base: Sequence[float], times: Sequence[float]) -> Ratio:
+        """The median over the rounds of `base` over `times`, both in seconds.
+
+        What slows a whole round, as a neighbour on the machine does, cancels. The interval comes
+        from drawing the rounds anew, with a fixed seed (the bootstrap).
+        """
+        each = np.asarray(base) / np.asarray(times)
+        draws = np.random.default_rng(0).integers(len(each), size=(2000, len(each)))
+        low, high = np.quantile(np.median(each[draws], axis=1), (0.025, 0.975))
+        return cls(float(np.median(each)), float(low), float(high))
 
     def __str__(self) -> str:
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
@@ -41,15 +53,8 @@ class Timings:
         return min(among or self.seconds, key=self.median)
 
     def speed(self, name: str, over: str) -> Ratio:
-        """How fast `name` is, measured by `over`: 0.5 means that it takes twice the time.
-
-        The interval comes from drawing the rounds anew, with a fixed seed (the bootstrap).
-        """
-        times, base = (np.asarray(self.seconds[one]) for one in (name, over))
-        draws = np.random.default_rng(0).integers(len(times), size=(2000, len(times)))
-        drawn = np.median(base[draws], axis=1) / np.median(times[draws], axis=1)
-        low, high = np.quantile(drawn, (0.025, 0.975))
-        return Ratio(self.median(over) / self.median(name), float(low), float(high))
+        """How fast `name` is, measured by `over`: 0.5 means that it takes twice the time."""
+        return Ratio.of(self.seconds[over], self.seconds[name])
 
 
 def race(

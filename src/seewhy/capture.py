@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from seewhy.observe import Site, follow
+from seewhy.observe import Site, follow, submodule
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _place(model: nn.Module, site: Site, handler: Handler) -> AbstractContextMan
         tap = FunctionTap(site, handler)
         tap.__enter__()  # type: ignore[no-untyped-call]
         return tap
-    hook: AbstractContextManager[object] = _hook(model.get_submodule(site.owner), site, handler)
+    hook: AbstractContextManager[object] = _hook(submodule(model, site.owner), site, handler)
     return hook
 
 

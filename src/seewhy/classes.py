@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import operator
 import re
 from collections.abc import Iterable, Sequence
@@ -25,9 +26,9 @@ def parse_classes(
         ClassError: a class that the model does not have, or none at all.
     """
     if isinstance(wanted, str):
-        top = re.fullmatch(r"top([1-9][0-9]*)", "top1" if wanted == "predicted" else wanted)
-        if top:
-            return min(int(top[1]), count)
+        largest = _largest(wanted)
+        if largest:
+            return min(largest, count)
         if wanted == "all":
             return None
     is_list = isinstance(wanted, Iterable) and not isinstance(wanted, str)
@@ -35,6 +36,13 @@ def parse_classes(
     if not each:
         raise ClassError("classes", expected="at least one", got="none", fix='try "top5"')
     return tuple(class_id(one, names, count) for one in each)
+
+
+@functools.lru_cache  # every batch asks
+def _largest(wanted: str) -> int:
+    """How many of the largest logits "predicted" or "top5" means; 0 for any other word."""
+    top = re.fullmatch(r"top([1-9][0-9]*)", "top1" if wanted == "predicted" else wanted)
+    return int(top[1]) if top else 0
 
 
 def class_ids(

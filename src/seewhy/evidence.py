@@ -55,13 +55,13 @@ def evidence_maps(rows: Rows, features: Features) -> Maps:
 
 def total_evidence(maps: Maps) -> PerClass:
     """The mean of each map: the part of the logit that lies in the picture, shape (B, C')."""
-    return maps.flatten(2).mean(2)
+    return maps.mean(tuple(range(2, maps.ndim)))
 
 
 def logit_scale(logits: Float[Tensor, "batch all_classes"]) -> Float[Tensor, "batch 1"]:
     """The scale of each picture's logits: their largest magnitude, or 1 where all are zero."""
     largest: Tensor = torch.linalg.vector_norm(logits, math.inf, 1, keepdim=True)
-    return largest + (largest == 0)
+    return torch.threshold(largest, 0.0, 1.0)  # in one operation; NaN stays NaN
 
 
 def certificate(
@@ -75,7 +75,7 @@ def certificate(
         target: the logits (margins, log-odds) that the model returned.
         scale: of the picture's logits, see `logit_scale`.
     """
-    return (total_evidence(maps) + bias - target).abs() / scale
+    return (total_evidence(maps) + bias).sub_(target).abs_().div_(scale)
 
 
 def softmax_without(

@@ -258,10 +258,14 @@ def run_eagerly() -> contextlib.AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager") if is_possible else contextlib.nullcontext()
 
 
-@contextlib.contextmanager
-def in_eval_mode(model: nn.Module) -> Iterator[None]:
+def in_eval_mode(model: nn.Module) -> contextlib.AbstractContextManager[object]:
     """Switch the model to evaluation, and every module back to what it was afterwards."""
     training = _in_training(model)
+    return _evaluating(training) if training else contextlib.nullcontext()
+
+
+@contextlib.contextmanager
+def _evaluating(training: Sequence[nn.Module]) -> Iterator[None]:
     try:
         for module in training:
             module.training = False
@@ -289,6 +293,18 @@ def _in_training(model: nn.Module) -> list[nn.Module]:
             entered.add(module)
             every.extend(children.values())
     return training
+
+
+def submodule(model: nn.Module, name: str) -> nn.Module:
+    """The module of that name, past the slow way around that attributes take."""
+    module: Any = model
+    try:
+        for part in name.split(".") if name else ():
+            module = module._modules[part]  # noqa: SLF001
+    except KeyError:
+        return model.get_submodule(name)  # which says what is missing
+    found: nn.Module = module
+    return found
 
 
 class RecordOperations(TorchDispatchMode):

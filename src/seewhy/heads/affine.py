@@ -19,6 +19,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from seewhy.observe import submodule
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -53,12 +55,10 @@ def evaluate(weight: Any, model: nn.Module) -> Any:
 
 
 def _present(model: nn.Module, name: str) -> Any:
-    """The parameter or buffer of that name, past the slow way around that attributes take."""
-    *path, last = name.split(".")
-    module: Any = model
-    for part in path:
-        module = module._modules[part]  # noqa: SLF001
-    tensor = module._parameters.get(last)  # noqa: SLF001
+    """The parameter or buffer of that name."""
+    path, _, last = name.rpartition(".")
+    module = submodule(model, path)
+    tensor = module._parameters.get(last)  # noqa: SLF001  (attributes take a slow way around)
     return getattr(module, last) if tensor is None else tensor
 
 
