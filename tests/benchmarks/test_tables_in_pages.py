@@ -34,6 +34,7 @@ def test_a_page_without_the_marks_is_an_error() -> None:
     [
         ("graft.md", "graft"),
         ("engines.md", "engines"),
+        ("engines.md", "kept"),
         ("faithfulness.md", "peers"),
         ("faithfulness.md", "engines"),
         ("faithfulness.md", "hundred"),

@@ -56,6 +56,7 @@ from seewhy.errors import (
     ModelError,
     SeewhyError,
 )
+from seewhy.memory import keep_freed_memory
 from seewhy.models import Classifier
 from seewhy.wording import complaint
 
@@ -228,6 +229,7 @@ class _Worker:
 
     def __init__(self, job: Any) -> None:
         self._reference = job
+        keep_freed_memory()
 
     @cached_property
     def _job(self) -> _Job:

@@ -49,6 +49,7 @@ from seewhy.cli.train import HELP as TRAIN_HELP
 from seewhy.cli.train import train
 from seewhy.cli.units import HELP as UNITS_HELP
 from seewhy.cli.units import units
+from seewhy.memory import keep_freed_memory
 
 __all__ = ["app", "main"]
 
@@ -105,6 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     is_debug = "--debug" in arguments
     _survive_any_text()
+    keep_freed_memory()
     try:
         with warnings.catch_warnings():
             if not is_debug:

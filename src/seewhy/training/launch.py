@@ -15,6 +15,8 @@ from multiprocessing.context import SpawnProcess
 from multiprocessing.queues import SimpleQueue
 from types import FrameType
 
+from seewhy.memory import keep_freed_memory
+
 Outcome = tuple[int, str]
 Work = Callable[[], Outcome]
 
@@ -63,6 +65,7 @@ def _environments(count: int) -> list[dict[str, str]]:
 def _be_one(work: Work, environment: dict[str, str], last_words: SimpleQueue[Outcome]) -> None:
     """Do the work of one process, as long as the one that started it lives."""
     os.environ.update(environment)
+    keep_freed_memory()
     os.setpgid(0, 0)  # Ctrl-C comes from our parent, once
     threading.Thread(target=_die_with_parent, daemon=True).start()
     code, words = work()
