@@ -37,6 +37,7 @@ from seewhy.audit.local import Watching, Wish, cores, in_order, run
 from seewhy.audit.prepare import prepare
 from seewhy.audit.sources import list_pictures
 from seewhy.engines import make_engine
+from seewhy.memory import keep_freed_memory
 from seewhy.models import Classifier
 from seewhy.preprocess import Preprocess
 
@@ -259,6 +260,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a short look")
     options = parser.parse_args()
     torch.set_num_threads(cores())
+    keep_freed_memory()  # as the command does
     for name in options.tables or TABLES:
         about, lines = TABLES[name]
         which = {"only": options.net} if name == "speed" else {}

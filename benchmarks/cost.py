@@ -2,10 +2,12 @@
 
 python -m benchmarks cost            # every network, batch and engine
 python -m benchmarks cost --quick    # a shorter look, nothing compiled
+python -m benchmarks.cost --net MobileNetV2 --batch 1 --way attach --seconds 60    # one row, longer
 """
 
 from __future__ import annotations
 
+import argparse
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -122,3 +124,21 @@ or `inference_mode`, whichever is faster; *attach, compiled* is
 `torch.compile(seewhy.attach(model))` against `torch.compile(model)`. The memory format is the one
 in which the bare pass is faster.
 """
+
+
+def main() -> None:
+    """Print the rows that are asked for, each timed for so long."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.cost")
+    parser.add_argument("--net", choices=[net.name for net in NETS], help="all, if none")
+    parser.add_argument("--batch", type=int, choices=BATCHES, help="both, if none")
+    parser.add_argument("--way", choices=ENGINES, help="all, if none")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each row")
+    options = parser.parse_args()
+    for way in [options.way] if options.way else ENGINES:
+        for net in [each for each in NETS if options.net in (None, each.name)]:
+            for batch in [options.batch] if options.batch else BATCHES:
+                print(measure(net, batch, way, options.seconds).row(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

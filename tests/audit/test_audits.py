@@ -297,6 +297,19 @@ def test_folders_that_are_no_classes_are_no_labels(pictures: Path, tmp_path: Pat
 # Parts
 
 
+def test_how_the_engines_did_is_told_once_and_an_engine_by_name_is_not_tried(
+    pictures: Path, tmp_path: Path
+) -> None:
+    told: dict[str, list[str]] = {"auto": [], "torch": []}
+    for engine, lines in told.items():
+        wish = replace(SMALL, engine=engine)
+        run(pictures, classifier(), tmp_path / engine, wish, Watching(note=lines.append))
+    trials = [line for line in told["auto"] if "pictures/s" in line or "left out" in line]
+    assert [line.partition(":")[0] for line in trials].count("torch") == 1
+    assert len(trials) == len({line.partition(":")[0] for line in trials}) > 1
+    assert not any("pictures/s" in line for line in told["torch"])
+
+
 def test_pictures_are_normalised_as_one_by_one() -> None:
     preprocess = Preprocess(size=(32, 24), mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.1))
     images = [picture(number) for number in range(5)]

@@ -142,7 +142,7 @@ def run(
             store.forget(folder)
         begun = store.read_manifest(folder)
         listing = list_pictures(source, boxes=wish.boxes, labels=wish.labels).first(wish.limit)
-        explainers = _explainers(classifier, wish, listing, begun)
+        explainers = _explainers(classifier, wish, listing, begun, watching.note)
         listing = matched(listing, explainers[0])
         settings = wish.settings(classifier.preprocess)
         asked = manifest_of(listing, explainers[0], settings)
@@ -204,6 +204,7 @@ def explainer_of(
     precision: Precision = "float32",
     threads: int = 1,
     top: int = 5,
+    note: Callable[[str], object] = lambda _line: None,
 ) -> Explainer:
     """An engine and a head for a network.
 
@@ -214,6 +215,7 @@ def explainer_of(
         precision: of the engine.
         threads: of the engine.
         top: see `Explainer`.
+        note: see `make_engine`.
 
     Raises:
         HeadNotFound: it has no features with positions.
@@ -221,13 +223,23 @@ def explainer_of(
     """
     head = heads.cached_head(classifier.module, classifier.example(2))
     made = make_engine(
-        classifier, head, engine, precision=precision, threads=threads, example=example
+        classifier,
+        head,
+        engine,
+        precision=precision,
+        threads=threads,
+        example=example,
+        note=note,
     )
     return Explainer(classifier, head, made, top)
 
 
 def _explainers(
-    classifier: Classifier, wish: Wish, listing: Listing, begun: Manifest | None
+    classifier: Classifier,
+    wish: Wish,
+    listing: Listing,
+    begun: Manifest | None,
+    note: Callable[[str], object],
 ) -> list[Explainer]:
     """One for each worker; where the engine is left open, the one that it was begun with.
 
@@ -238,7 +250,7 @@ def _explainers(
     settings = wish.settings(classifier.preprocess)
     make = partial(explainer_of, classifier, precision=wish.precision, top=wish.top)
     example = example_of(listing, classifier, settings, wish.precision)
-    first = make(engine, example)
+    first = make(engine, example, note=note)
     is_alone = first.head.plan is not None or classifier.device.type != "cpu"
     others = 0 if is_alone else (wish.threads or cores()) - 1
     return [first, *(make(first.engine.name, example) for _ in range(others))]

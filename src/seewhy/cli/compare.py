@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from seewhy.cli import options
-from seewhy.errors import InputError
+from seewhy.cli.named import named
 
 if TYPE_CHECKING:
     from seewhy.comparison import Comparison
@@ -90,7 +90,7 @@ def compare(
     from seewhy.comparison.compare import Wish
 
     chosen = list(known.choose(_names(methods)))
-    given = _given(pictures, data)
+    given = named("compare", pictures, data)
     folder = files.writable_folder(out)
     network = options.chosen(model.load(), output, task)
     wish = Wish(mosaics, samples, shown, rounds, confidence, seed)
@@ -101,23 +101,6 @@ def compare(
 
 def _names(text: str | None) -> list[str] | None:
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _given(pictures: list[str] | None, data: str | None) -> Any:
-    """The data set or the pictures that the user named; None where there are none."""
-    from seewhy import images
-    from seewhy.cli.downloads import load_dataset
-
-    if data and pictures:
-        raise InputError(
-            "compare",
-            expected="--data or pictures",
-            got="both",
-            fix="name the data set, or the pictures",
-        )
-    if data:
-        return load_dataset(data)
-    return images.find_pictures(pictures) if pictures else None
 
 
 def _watched(network: Classifier, given: Any, methods: list[str], wish: Wish) -> Comparison:

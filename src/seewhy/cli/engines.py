@@ -12,7 +12,6 @@ from seewhy.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from seewhy.engines import Choice, Order
     from seewhy.engines import Engine as Made
     from seewhy.models import Classifier
 
@@ -69,26 +68,19 @@ class Runner:
         return self._made
 
     def _make(self, model: Classifier, output: str | None, pictures: Tensor) -> Made:
-        from seewhy.engines import AUTO, ENGINES, choose, make_order
+        from seewhy.engines import make_engine
         from seewhy.heads import cached_head
 
-        head = cached_head(model.module, pictures[:2], output)
-        batch = min(self.batch, len(pictures))
-        order: Order = make_order(
+        made = make_engine(
             model,
-            head,
-            self.precision,  # type: ignore[arg-type]  # what is no precision is refused there
-            self.threads,
-            batch,
-            pictures,
+            cached_head(model.module, pictures[:2], output),
+            self.name,
+            precision=self.precision,  # type: ignore[arg-type]  # what is none is refused there
+            threads=self.threads,
+            batch=min(self.batch, len(pictures)),
+            example=pictures,
+            note=_say,
         )
-        if self.name != AUTO:
-            made = ENGINES[self.name](order)
-        else:
-            choice: Choice = choose(order, ENGINES)
-            made = choice.engine
-            for trial in choice.trials:
-                _say(str(trial))
         _say(", ".join(f"{name} {fact}" for name, fact in made.describe().items()))
         return made
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from seewhy.cli import options
-from seewhy.errors import InputError
+from seewhy.cli.named import named
 
 if TYPE_CHECKING:
     from seewhy.figures.figure import Figure
@@ -93,7 +93,7 @@ def figure(
     from seewhy.figures.save import check_suffix
 
     check_suffix(out)
-    given = _given(pictures, data)
+    given = named("figure", pictures, data)
     files.writable_folder(out.parent)
     usual = SAMPLE_MODEL if given is None else options.DEFAULT_MODEL
     network = options.chosen(model.load(usual), output, task)
@@ -132,23 +132,6 @@ def report(made: Figure, path: Path, *, as_json: bool) -> None:
 def entries(made: Figure, path: Path) -> dict[str, object]:
     """What a JSON document says of a figure."""
     return {**made.to_json(), "file": str(path)}
-
-
-def _given(pictures: list[str] | None, data: str | None) -> Any:
-    """The data set or the pictures that the user named; None where there are none."""
-    from seewhy import images
-    from seewhy.cli.downloads import load_dataset
-
-    if data and pictures:
-        raise InputError(
-            "figure",
-            expected="--data or pictures",
-            got="both",
-            fix="name the data set, or the pictures",
-        )
-    if data:
-        return load_dataset(data)
-    return images.find_pictures(pictures) if pictures else None
 
 
 def _watched(network: Classifier, given: Any, **wanted: Any) -> Figure:

@@ -68,6 +68,7 @@ def make_engine(
     threads: int | None = None,
     batch: int | None = None,
     example: Tensor | None = None,
+    note: Callable[[str], object] = lambda _line: None,
 ) -> Engine:
     """Make what runs a network; it keeps the weights that the network has now.
 
@@ -80,6 +81,7 @@ def make_engine(
         batch: how many pictures will mostly come together; by default as in the example.
         example: prepared pictures like those to come (B, channel, *size). Engines other than
             "torch" take this size only, and "int8" is calibrated on them: take a hundred.
+        note: is told, a line each, how the engines did that "auto" chose from.
 
     Raises:
         InputError: there is no such engine, or it has no such precision; or an example is needed.
@@ -88,7 +90,12 @@ def make_engine(
     """
     require_known(name)
     order = make_order(model, head, precision, threads, batch, example)
-    return choose(order, ENGINES).engine if name == AUTO else ENGINES[name](order)
+    if name != AUTO:
+        return ENGINES[name](order)
+    choice = choose(order, ENGINES)
+    for trial in choice.trials:
+        note(str(trial))
+    return choice.engine
 
 
 def require_known(name: str) -> None:
