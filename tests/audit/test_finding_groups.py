@@ -43,6 +43,32 @@ def test_two_heaps_are_told_apart_across_a_long_cloud(share: float) -> None:
     assert best.separation > 0.4
 
 
+def evidence(count: int, share: float, seed: int) -> NDArray[np.float64]:
+    """64 units; the first pictures share one mixture of them beside a little of the usual."""
+    rng = np.random.default_rng(seed)
+    usual = rng.gamma(2.0, 0.5, (count, 64)) * np.exp(rng.normal(0, 0.3, (count, 1)))
+    added = np.abs(rng.normal(size=64))
+    added *= 4 * (usual @ added).std() / (added @ added)
+    carrying = np.arange(count)[:, None] < round(share * count)
+    made: NDArray[np.float64] = np.where(carrying, 0.6 * usual + added, usual)
+    return made
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8, 0.9])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_group_that_is_most_of_its_class_is_found_in_few_pictures_too(
+    share: float, seed: int
+) -> None:
+    carrying = np.arange(500) < share * 500
+    best = found(evidence(500, share, seed))[0]
+    assert jaccard(best.members, carrying) > 0.9
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_few_pictures_of_one_piece_have_no_groups_in_fewer_coordinates_either(seed: int) -> None:
+    assert found(evidence(500, 0, seed), seed) == []
+
+
 @pytest.mark.parametrize("count", [40, 100, 400, 2000])
 def test_one_cloud_has_no_groups(count: int) -> None:
     made_up = [len(found(cloud(count, 0, 0, seed), seed)) for seed in range(8)]
