@@ -29,8 +29,9 @@ from seewhy.audit.finding import find
 from seewhy.audit.findings import Finding, Findings
 from seewhy.audit.local import Wish
 from seewhy.audit.local import run as make_audit
+from seewhy.audit.manifest import read_manifest
+from seewhy.audit.opened import Audit, open_audit
 from seewhy.audit.revisit import Revisit, revisit
-from seewhy.audit.store import Audit, open_audit, read_manifest
 from seewhy.datasets import load_dataset
 from seewhy.models import load_model
 from seewhy.proving import prove_all

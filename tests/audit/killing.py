@@ -21,7 +21,7 @@ from pathlib import Path
 from tests.audit.materials import classifier, content
 
 from seewhy.audit.local import Wish, run
-from seewhy.audit.store import read_manifest
+from seewhy.audit.manifest import read_manifest
 
 WISH = Wish(top=2, batch_size=16, rows_per_shard=32, threads=2)
 

@@ -24,7 +24,8 @@ from tests.audit.materials import CLASSES, HEADS, SIZE, Tiny, classifier, conten
 
 from seewhy.audit import ray as rayed
 from seewhy.audit.local import Watching, Wish, run
-from seewhy.audit.store import open_audit, read_manifest
+from seewhy.audit.manifest import read_manifest
+from seewhy.audit.opened import open_audit
 from seewhy.cli import main
 from seewhy.errors import AuditError, ModelError
 from seewhy.models import Classifier

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from seewhy.audit import store
-from seewhy.audit.store import Manifest
+from seewhy.audit.manifest import Manifest, write_manifest
+from seewhy.audit.schema import COLUMNS, schema
 
 CLASSES = ("cat", "dog", "owl")
 
@@ -83,7 +84,7 @@ def failed(number: int) -> dict[str, Any]:
     """One picture that could not be read."""
     known = ("id", "row", "path", "label", "label_name", "boxes")
     kept = {name: value for name, value in row(number).items() if name in known}
-    return {name: kept.get(name) for name in store.COLUMNS} | {"error": "a.png: damaged"}
+    return {name: kept.get(name) for name in COLUMNS} | {"error": "a.png: damaged"}
 
 
 def make_store(folder: Path, rows: list[dict[str, Any]], per_shard: int = 3, **model: Any) -> Path:
@@ -97,10 +98,10 @@ def make_store(folder: Path, rows: list[dict[str, Any]], per_shard: int = 3, **m
         store.write_shard(
             folder,
             start // per_shard,
-            pa.Table.from_pylist(rows[start : start + per_shard], schema=store.schema()),
+            pa.Table.from_pylist(rows[start : start + per_shard], schema=schema()),
             made,
         )
         for start in range(0, len(rows), per_shard)
     ]
-    store.write_manifest(folder, made.with_shards(shards))
+    write_manifest(folder, made.with_shards(shards))
     return folder

@@ -11,7 +11,7 @@ import pytest
 from tests.audit.stores import CLASSES, failed, make_store, row
 
 import seewhy
-from seewhy.audit.store import COLUMNS
+from seewhy.audit.schema import COLUMNS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "audit.md").read_text("utf-8")
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", PAGE, flags=re.MULTILINE | re.DOTALL)

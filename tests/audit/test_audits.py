@@ -15,8 +15,8 @@ from seewhy import Preprocess, localize, open_audit
 from seewhy.audit.columns import halves
 from seewhy.audit.explaining import Settings, explain_rows, normalised
 from seewhy.audit.local import Watching, Wish, explainer_of, matched, ranges, run
+from seewhy.audit.opened import Audit
 from seewhy.audit.sources import list_pictures
-from seewhy.audit.store import Audit
 from seewhy.errors import AuditError, DataError, InputError
 from seewhy.models import Classifier
 

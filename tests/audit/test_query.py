@@ -7,9 +7,10 @@ import pytest
 from tests.audit.stores import CLASSES, failed, make_store, row
 
 from seewhy import open_audit
+from seewhy.audit.manifest import MANIFEST
+from seewhy.audit.opened import Audit
 from seewhy.audit.query import query
 from seewhy.audit.questions import QUESTIONS, ask, per_class
-from seewhy.audit.store import MANIFEST, Audit
 from seewhy.cli import main
 from seewhy.errors import AuditError, ClassError, FileError, InputError
 

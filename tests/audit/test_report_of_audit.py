@@ -10,8 +10,9 @@ from PIL import Image
 from tests.audit.stores import failed, make_store, row
 
 from seewhy import open_audit
+from seewhy.audit.opened import Audit
 from seewhy.audit.page import Choice, geometry_of, write_page
-from seewhy.audit.store import Audit, Row
+from seewhy.audit.schema import Row
 from seewhy.cli import main
 from seewhy.errors import ImageError, InputError
 from seewhy.preprocess import Preprocess

@@ -11,8 +11,8 @@ import torch
 from tests.audit.materials import classifier, lay_out, picture
 
 from seewhy.audit.local import Wish, run
+from seewhy.audit.opened import open_audit
 from seewhy.audit.revisit import Revisit, revisit
-from seewhy.audit.store import open_audit
 from seewhy.errors import AuditError, DataError, ImageError
 
 COUNT = 7

@@ -11,6 +11,8 @@ from tests.audit.stores import failed, make_store, manifest, row
 
 from seewhy import open_audit
 from seewhy.audit import store
+from seewhy.audit.manifest import MANIFEST, check_same
+from seewhy.audit.schema import COLUMNS
 from seewhy.errors import AuditError, FileError
 
 
@@ -28,7 +30,7 @@ def test_everything_comes_back(folder: Path) -> None:
     assert repr(audit) == f"Audit('{folder}', 5 rows, 1 failed, complete)"
     expected = row(3)
     got = audit.row(3)
-    assert list(got) == list(store.COLUMNS)
+    assert list(got) == list(COLUMNS)
     for name, value in expected.items():
         is_number = isinstance(value, float) or name in ("certificate", "map_error")
         same: Any = np.testing.assert_allclose if is_number else np.testing.assert_equal
@@ -75,7 +77,7 @@ def test_other_folders_are_refused(tmp_path: Path) -> None:
 
 
 def test_another_version_is_refused(folder: Path) -> None:
-    path = folder / store.MANIFEST
+    path = folder / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | {"version": 2}))
     with pytest.raises(AuditError, match="expected version 1, got version 2; update seewhy"):
         open_audit(folder)
@@ -116,9 +118,9 @@ def test_a_shard_that_the_manifest_does_not_know_is_recognised(folder: Path) -> 
 def test_what_differs_is_named() -> None:
     other = manifest(5)
     other.settings["top"] = 3
-    store.check_same("run", manifest(5), manifest(5))
+    check_same("run", manifest(5), manifest(5))
     with pytest.raises(AuditError, match="audit run: expected settings top 2, as it was begun"):
-        store.check_same("run", manifest(5), other)
+        check_same("run", manifest(5), other)
 
 
 def test_maps_that_do_not_add_up_are_counted(tmp_path: Path) -> None:

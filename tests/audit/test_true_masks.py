@@ -16,8 +16,8 @@ from tests.audit.materials import classifier, lay_out
 import seewhy
 from seewhy import images
 from seewhy.audit.local import Wish, run
+from seewhy.audit.opened import open_audit
 from seewhy.audit.sources import list_pictures
-from seewhy.audit.store import open_audit
 from seewhy.audit.true_masks import covering
 from seewhy.errors import DataError
 from seewhy.geometry import Geometry

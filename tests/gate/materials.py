@@ -9,7 +9,7 @@ import numpy as np
 from tests.audit.stores import CLASSES, failed, make_store, row
 
 from seewhy.audit.findings import Finding, Findings, Place, Proof, write_findings
-from seewhy.audit.store import open_audit
+from seewhy.audit.opened import open_audit
 
 LABELS = [1, 0, 1, 2, 0, 1]
 PREDICTED = [1, 1, 0, 2, 0, 2]

@@ -9,7 +9,7 @@ from tests.gate.materials import finding, maps, six, with_findings
 
 from seewhy import open_audit
 from seewhy.audit.findings import Proof
-from seewhy.audit.store import write_manifest
+from seewhy.audit.manifest import write_manifest
 from seewhy.errors import AuditError, ClassError
 from seewhy.gate.check import Result, check
 from seewhy.gate.rules import SECTIONS, parse

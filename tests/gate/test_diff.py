@@ -13,7 +13,7 @@ from tests.gate.materials import maps, plain, six
 from tests.oracles import drift as oracle
 
 from seewhy import open_audit
-from seewhy.audit.store import write_manifest
+from seewhy.audit.manifest import write_manifest
 from seewhy.errors import AuditError
 from seewhy.gate.diff import Diff, coarsened, diff, drift
 

@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from seewhy.audit.findings import Finding, Place
 from seewhy.audit.local import Wish, run
+from seewhy.audit.opened import open_audit
 from seewhy.audit.revisit import Revisit, revisit
-from seewhy.audit.store import open_audit
 from seewhy.models import Classifier
 from seewhy.preprocess import Preprocess
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from seewhy.audit.local import Wish, run
+from seewhy.audit.opened import open_audit
 from seewhy.audit.revisit import Revisit, revisit
-from seewhy.audit.store import open_audit
 from seewhy.models import Classifier
 from seewhy.preprocess import Preprocess
 

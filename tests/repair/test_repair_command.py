@@ -11,8 +11,8 @@ from tests.repair.marked import Colours, lay_out, marked_rows
 from seewhy import load_model
 from seewhy.audit.findings import Finding, Findings, Place, Proof, write_findings
 from seewhy.audit.local import Wish, run
+from seewhy.audit.opened import open_audit
 from seewhy.audit.revisit import revisit
-from seewhy.audit.store import open_audit
 from seewhy.cli import main
 
 NET = f"{Path(__file__).with_name('marked.py')}:Colours"

@@ -1,5 +1,5 @@
 """Audits: every picture of a data set explained, and kept where questions can be asked."""
 
-from seewhy.audit.store import Audit, open_audit
+from seewhy.audit.opened import Audit, open_audit
 
 __all__ = ["Audit", "open_audit"]

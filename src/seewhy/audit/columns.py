@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seewhy.audit.names import BoxTable
 from seewhy.audit.prepare import Prepared
-from seewhy.audit.store import schema
+from seewhy.audit.schema import schema
 from seewhy.errors import ImageError
 
 PerClass = Float32[NDArray[np.float32], "batch k"]

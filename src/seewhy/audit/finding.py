@@ -12,8 +12,8 @@ from seewhy.audit import nature, oddness
 from seewhy.audit.findings import Finding, Findings
 from seewhy.audit.gathering import Gathered, classes_of
 from seewhy.audit.grouping import LEAST, Group, groups, stability
+from seewhy.audit.opened import Audit
 from seewhy.audit.singles import Singles, singles
-from seewhy.audit.store import Audit
 from seewhy.classes import class_id
 
 RESEEDS = 4  # other seeds that a group has to come back under

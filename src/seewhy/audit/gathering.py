@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64
 from numpy.typing import NDArray
 
+from seewhy.audit.opened import Audit
 from seewhy.audit.statistics import positive
-from seewhy.audit.store import Audit
 
 Numbers = Float[NDArray[np.floating], " pictures"]
 

@@ -87,7 +87,8 @@ def groups(described: Points, shapes: Points, seed: int) -> list[Group]:
 
 def _bearable(pictures: Points, each: int) -> int:
     """How many dimensions so many pictures can bear."""
-    return min(pictures.shape[1], max(2, len(pictures) // each))
+    most, dimensions = max(2, len(pictures) // each), int(pictures.shape[1])
+    return min(dimensions, most)
 
 
 def whitened(described: Points) -> Points:

@@ -25,10 +25,10 @@ from seewhy import heads
 from seewhy.audit import store
 from seewhy.audit.explaining import Explainer, Settings, explain_prepared, joined, normalised
 from seewhy.audit.listing import Labels, Listing, with_classes
+from seewhy.audit.manifest import Manifest, Shard, check_same, read_manifest, write_manifest
 from seewhy.audit.pinned import manifest_of
 from seewhy.audit.prepare import Prepared, prepare
 from seewhy.audit.sources import list_pictures
-from seewhy.audit.store import Manifest, Shard
 from seewhy.engines import AUTO, Precision, make_engine
 from seewhy.errors import InputError
 from seewhy.files import writable_folder
@@ -140,7 +140,7 @@ def run(
     with store.claimed(folder), _one_thread_each():
         if wish.restart:
             store.forget(folder)
-        begun = store.read_manifest(folder)
+        begun = read_manifest(folder)
         listing = list_pictures(source, boxes=wish.boxes, labels=wish.labels).first(wish.limit)
         explainers = _explainers(classifier, wish, listing, begun, watching.note)
         listing = matched(listing, explainers[0])
@@ -166,13 +166,13 @@ def gone_on(folder: Path, begun: Manifest | None, asked: Manifest) -> Manifest:
         FileError: it cannot be written.
     """
     if begun is not None:
-        store.check_same(folder, begun, asked)
+        check_same(folder, begun, asked)
         asked = replace(asked, created=begun.created)
     writable_folder(folder / store.SHARDS)
     listed = {shard.file: shard for shard in (begun.shards if begun else ())}
     found = [_found(folder, number, listed, asked) for number in range(len(ranges(asked)))]
     manifest = asked.with_shards([shard for shard in found if shard is not None])
-    store.write_manifest(folder, manifest)
+    write_manifest(folder, manifest)
     return manifest
 
 
@@ -321,7 +321,7 @@ class _Run:
     def _write(self, number: int, table: Any) -> None:
         shard = store.write_shard(self.folder, number, table, self.manifest)
         self.manifest = self.manifest.with_shards([*self.manifest.shards, shard])
-        store.write_manifest(self.folder, self.manifest)
+        write_manifest(self.folder, self.manifest)
 
     def _tables(
         self,

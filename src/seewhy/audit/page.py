@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from seewhy.audit.opened import Audit
 from seewhy.audit.query import Answer, query
 from seewhy.audit.questions import QUESTIONS, ask, per_class
-from seewhy.audit.store import Audit, Row
+from seewhy.audit.schema import Row
 from seewhy.errors import InputError, SeewhyError
 from seewhy.geometry import Geometry
 from seewhy.preprocess import Preprocess

@@ -14,7 +14,7 @@ from torch import nn
 from seewhy._version import __version__
 from seewhy.audit.explaining import Explainer, Settings
 from seewhy.audit.listing import Listing
-from seewhy.audit.store import Manifest
+from seewhy.audit.manifest import Manifest
 from seewhy.results import NOT_ADDITIVE
 
 PACKAGES = ("numpy", "pillow", "pyarrow", "torch")  # have a say in the numbers, or in the bytes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from seewhy.audit.store import Audit, open_audit
+from seewhy.audit.opened import Audit, open_audit
 from seewhy.errors import AuditError, InputError, MissingExtraError, SeewhyError
 
 VIEW = "audit"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from seewhy.audit.opened import Audit
 from seewhy.audit.query import Answer, Value, query
-from seewhy.audit.store import Audit
 from seewhy.classes import class_id
 from seewhy.errors import AuditError, InputError
 from seewhy.wording import near_or

@@ -42,11 +42,11 @@ from seewhy.audit.local import (
     missing,
     pool,
 )
+from seewhy.audit.manifest import Manifest, Shard, check_same, read_manifest, write_manifest
 from seewhy.audit.pinned import manifest_of
 from seewhy.audit.places import Local
 from seewhy.audit.prepare import prepare
 from seewhy.audit.sources import list_pictures
-from seewhy.audit.store import Manifest, Shard
 from seewhy.engines import AUTO
 from seewhy.errors import (
     AuditError,
@@ -123,7 +123,7 @@ def run(
     with store.claimed(folder), _connected(cluster.address) as ray:
         if wish.restart:
             store.forget(folder)
-        begun = store.read_manifest(folder)
+        begun = read_manifest(folder)
         listing = list_pictures(source, boxes=wish.boxes, labels=wish.labels).first(wish.limit)
         share = _share(ray, cluster)
         engine = begun.engine["engine"] if begun and wish.engine == AUTO else wish.engine
@@ -191,7 +191,7 @@ class _Job:
         """
         own = manifest_of(self.matched, self.explainer, self.settings)
         if self.asked is not None:
-            store.check_same(f"on {os.uname().nodename}", self.asked, own)
+            check_same(f"on {os.uname().nodename}", self.asked, own)
         return own
 
     def shard(self, number: int) -> _Made:
@@ -367,7 +367,7 @@ class _Run:
             raise made
         store.write_content(self.folder, made.shard, made.content)
         self.manifest = self.manifest.with_shards([*self.manifest.shards, made.shard])
-        store.write_manifest(self.folder, self.manifest)
+        write_manifest(self.folder, self.manifest)
         for line in made.failures:
             self.watching.failed(line)
         self.watching.advance(made.shard.rows)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
-from seewhy.audit.store import Audit
+from seewhy.audit.opened import Audit
 from seewhy.errors import AuditError
 
 UNKNOWN = -1

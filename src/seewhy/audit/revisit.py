@@ -21,10 +21,10 @@ from seewhy import evidence, heads
 from seewhy.audit.explaining import normalised
 from seewhy.audit.listing import Listing
 from seewhy.audit.local import in_order, pool
+from seewhy.audit.opened import Audit
 from seewhy.audit.pinned import fingerprint
 from seewhy.audit.prepare import Frames, prepare
 from seewhy.audit.sources import list_pictures
-from seewhy.audit.store import Audit
 from seewhy.errors import AuditError, DataError, ImageError
 from seewhy.heads import Head
 from seewhy.models import Classifier, load_model

@@ -21,7 +21,7 @@ from seewhy.cli.progress import Watcher, watched
 from seewhy.cli.text import plain
 
 if TYPE_CHECKING:
-    from seewhy.audit.store import Manifest
+    from seewhy.audit.manifest import Manifest
 
 HELP = """Explain every picture of a data set, and keep it where questions can be asked.
 

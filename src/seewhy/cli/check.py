@@ -95,7 +95,7 @@ def _rules(path: Path) -> tuple[Sequence[Rule], Sequence[InputError]]:
 def _results(run: Path, rules: Sequence[Rule], beside: Path, *, strict: bool) -> list[Result]:
     from dataclasses import replace
 
-    from seewhy.audit.store import open_audit
+    from seewhy.audit.opened import open_audit
     from seewhy.gate.check import check as asked
 
     found = asked(open_audit(run), rules, beside)

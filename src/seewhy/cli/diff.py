@@ -53,7 +53,7 @@ def diff(
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy diff` and return its exit code."""
-    from seewhy.audit.store import open_audit
+    from seewhy.audit.opened import open_audit
     from seewhy.classes import class_id
     from seewhy.gate.diff import diff as compared
 

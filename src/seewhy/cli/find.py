@@ -17,7 +17,7 @@ from seewhy.errors import SeewhyError
 
 if TYPE_CHECKING:
     from seewhy.audit.findings import Finding, Findings
-    from seewhy.audit.store import Audit
+    from seewhy.audit.opened import Audit
 
 PAGE = "findings.html"
 HELP = """Find decisions made for an odd reason, and prove which of them matter.
@@ -72,7 +72,7 @@ def find(
     from seewhy.audit import nature
     from seewhy.audit.finding import find as find_in
     from seewhy.audit.findings import read_findings, write_findings
-    from seewhy.audit.store import open_audit
+    from seewhy.audit.opened import open_audit
 
     said = nature.parse(mark or [])
     audit = open_audit(run)

@@ -18,8 +18,8 @@ from seewhy.cli.text import columns, fit, plain
 from seewhy.errors import InputError
 
 if TYPE_CHECKING:
+    from seewhy.audit.opened import Audit
     from seewhy.audit.query import Answer
-    from seewhy.audit.store import Audit
 
 HELP = """Ask an audit: ready questions, or your own in SQL.
 
@@ -76,7 +76,7 @@ def query(
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy query` and return its exit code."""
-    from seewhy.audit.store import open_audit
+    from seewhy.audit.opened import open_audit
 
     flags = {
         "worst": worst,

@@ -15,8 +15,8 @@ from seewhy.cli.failures import FAILED, OK
 from seewhy.errors import InputError
 
 if TYPE_CHECKING:
+    from seewhy.audit.opened import Audit
     from seewhy.audit.revisit import Revisit
-    from seewhy.audit.store import Audit
     from seewhy.repair.make import Repair
 
 HELP = """Repair a network that decides for the wrong reason, with an account.
@@ -90,8 +90,8 @@ def repair(
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy repair` and return its exit code."""
+    from seewhy.audit.opened import open_audit
     from seewhy.audit.revisit import revisit
-    from seewhy.audit.store import open_audit
     from seewhy.repair import make
     from seewhy.repair.account import Wanted
 

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from seewhy.audit.listing import Listing
+    from seewhy.audit.opened import Audit
     from seewhy.audit.page import Opener
-    from seewhy.audit.store import Audit, Row
+    from seewhy.audit.schema import Row
 
 DEFAULT_OUT = Path("seewhy-report.html")
 
@@ -57,8 +58,8 @@ def report(
     _debug: options.Debug = False,
 ) -> int:
     """Run `seewhy report` and return its exit code."""
+    from seewhy.audit.opened import open_audit
     from seewhy.audit.page import Choice, write_page
-    from seewhy.audit.store import open_audit
 
     if where is not None and (question != "random" or of_class is not None):
         raise InputError(

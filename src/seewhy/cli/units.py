@@ -19,8 +19,8 @@ from seewhy.errors import InputError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from seewhy.audit.opened import Audit
     from seewhy.audit.revisit import Revisit
-    from seewhy.audit.store import Audit
     from seewhy.models import Classifier
     from seewhy.units.crops import Fired
     from seewhy.units.decision import Decision
@@ -94,8 +94,8 @@ def units(
 
 
 def _again(target: str, model: str | None) -> Revisit:
+    from seewhy.audit.opened import open_audit
     from seewhy.audit.revisit import revisit
-    from seewhy.audit.store import open_audit
 
     return revisit(open_audit(target), model)
 
@@ -216,7 +216,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[s
 
 
 def _classifier(target: str, model: str | None) -> Classifier:
-    from seewhy.audit.store import MANIFEST
+    from seewhy.audit.manifest import MANIFEST
     from seewhy.models import load_model
 
     if (Path(target) / MANIFEST).is_file():

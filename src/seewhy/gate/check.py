@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seewhy.audit.findings import Finding
+from seewhy.audit.opened import Audit
 from seewhy.audit.reading import UNKNOWN, Floats, Numbers, require_complete
-from seewhy.audit.store import Audit
 from seewhy.gate.facts import Facts
 from seewhy.gate.rules import Rule
 from seewhy.wording import first_few

@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from seewhy.audit.opened import Audit
 from seewhy.audit.reading import (
     UNKNOWN,
     Floats,
@@ -30,7 +31,6 @@ from seewhy.audit.reading import (
     of_class,
     require_complete,
 )
-from seewhy.audit.store import Audit
 from seewhy.errors import AuditError
 
 Maps = Float[NDArray[np.floating[Any]], "n h w"]

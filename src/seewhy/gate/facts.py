@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from seewhy.audit.findings import Findings, read_findings
+from seewhy.audit.opened import Audit, open_audit
 from seewhy.audit.reading import Floats, Numbers, as_floats, as_ids, first_of, name_of
-from seewhy.audit.store import Audit, open_audit
 from seewhy.classes import class_id
 from seewhy.gate.diff import Diff, diff
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from seewhy.audit.opened import Audit
 from seewhy.audit.page import LONGEST_SIDE, Opener, geometry_of
 from seewhy.audit.reading import name_of
-from seewhy.audit.store import Audit, Row
+from seewhy.audit.schema import Row
 from seewhy.errors import SeewhyError
 from seewhy.gate.diff import Change, Diff, coarsened
 from seewhy.render import contact_sheet

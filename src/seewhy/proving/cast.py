@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float32, Int64
 from numpy.typing import NDArray
 
 from seewhy.audit.findings import Finding
-from seewhy.audit.store import Audit
+from seewhy.audit.opened import Audit
 
 PICTURES = 200  # of each kind, at most
 POOL = 5000  # of the class's others, of which those like the group's are taken

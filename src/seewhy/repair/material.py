@@ -11,9 +11,9 @@ from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seewhy.audit.opened import Audit
 from seewhy.audit.prepare import Frames
 from seewhy.audit.revisit import Ran, Revisit
-from seewhy.audit.store import Audit
 from seewhy.errors import DataError
 from seewhy.evidence import evidence_maps, pooled
 from seewhy.proving.regions import discriminant

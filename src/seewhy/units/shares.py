@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from seewhy.audit.opened import Audit
 from seewhy.audit.reading import Numbers, as_ids, descriptors
-from seewhy.audit.store import Audit
 from seewhy.errors import AuditError
 
 ALSO = 3  # other classes that are named
