@@ -67,7 +67,7 @@ def pictures(batch: int = 3, size: int = 12) -> Tensor:
 @pytest.mark.parametrize("kind", NETS)
 def test_explains_as_pytorch_does_and_certifies(kind: str, engine: str) -> None:
     net = NETS[kind]
-    for batch in (3, 1, 9):  # 9: more than two parts, the last one smaller
+    for batch in (3, 1, 9):  # more and fewer than there are threads
         x = pictures(batch)
         plain = seewhy.explain(net, x, "all")
         result = seewhy.explain(net, x, "all", engine=engine)
@@ -85,10 +85,20 @@ def made(engine: str, precision: Precision = "float32", threads: int = 1) -> Eng
 
 
 @pytest.mark.parametrize("engine", RUNTIMES)
+def test_in_float32_no_picture_depends_on_the_others_of_its_batch(engine: str) -> None:
+    x = pictures(8)
+    together = made(engine)(x)
+    for number, picture in enumerate(x):
+        alone = made(engine)(picture[None])
+        assert torch.equal(alone.logits[0], together.logits[number])
+        assert torch.equal(alone.features[0], together.features[number])
+
+
+@pytest.mark.parametrize("engine", RUNTIMES)
 def test_describes_what_results_depend_on(engine: str) -> None:
     facts = made(engine, threads=2).describe()
     assert (facts["engine"], facts["precision"], facts["threads"]) == (engine, "float32", "2")
-    assert facts["lanes"] == "2"  # 8 pictures are two parts
+    assert facts["lanes"] == "2"  # 8 pictures are more parts than threads
     assert facts["library"].split()[0] == {"onnx": "onnxruntime", "openvino": "openvino"}[engine]
 
 

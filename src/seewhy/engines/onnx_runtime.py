@@ -40,6 +40,6 @@ class OnnxRuntime:
 
     def __call__(self, batch: Tensor) -> Seen:
         """See `Engine`; pictures of the size that the engine was made for."""
-        pieces = parts.split(require_size(self.name, batch, self._size))
+        pieces = parts.split(require_size(self.name, batch, self._size), self.precision)
         each = map if self._lanes == 1 else self._pool.map
         return parts.joined(list(each(self._run, pieces)), self._head)

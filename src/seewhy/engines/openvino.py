@@ -54,7 +54,7 @@ class OpenVino:
 
     def __call__(self, batch: Tensor) -> Seen:
         """See `Engine`; pictures of the size that the engine was made for."""
-        pieces = parts.split(require_size(self.name, batch, self._size))
+        pieces = parts.split(require_size(self.name, batch, self._size), self.precision)
         while len(self._requests) < len(pieces):
             self._requests.append(self._model.create_infer_request())
         running = self._requests[: len(pieces)]
