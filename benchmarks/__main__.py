@@ -55,7 +55,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.names or "zoo" in options.names:
         subprocess.run([sys.executable, "-m", "benchmarks.zoo"], check=True)
-    if "judgement" in options.names:  # by name only: it wants data, and an hour
+    if "judgement" in options.names:  # by name only: it wants data, and hours
         effort = "quick" if options.quick else "full"
         command = [sys.executable, "-m", "benchmarks.judgement", "--effort", effort]
         subprocess.run(command, check=True)

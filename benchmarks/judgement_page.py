@@ -163,7 +163,7 @@ ABOUT = """\
 One network, the same pictures, every method that seewhy has, and those of other packages where
 they run. What is promised, and what does it cost? Does the map find the object? Is the evidence
 real? Do the numbers add up? Made by `python -m benchmarks judgement`, which goes on where it was
-stopped, and takes about an hour on one core.
+stopped, and takes one to three hours on one core.
 
 EfficientNet-Lite0 at 224 x 224, maps of the true class. The pictures are those of the half of 650
 ILSVRC validation pictures that no setting was chosen on ([localisation](localisation.md)), in an
