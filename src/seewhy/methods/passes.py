@@ -58,12 +58,10 @@ def require_classes(classes: Tensor, count: int) -> None:
 def at_once(images: Tensor) -> int:
     """How many pictures of this size to take in one pass where a method needs many of them.
 
-    Eight of 224 x 224 pixels, so that what a backward pass of them needs fits into a gigabyte; on a
-    CPU four, whose activations mostly stay below the 32 MB from which glibc has the kernel clear
-    each block anew (see `seewhy.memory`): that is up to half as fast again.
+    Eight of 224 x 224 pixels: more are no faster on a CPU, and what a backward pass of them needs
+    fits into a gigabyte.
     """
-    most = 4 if images.device.type == "cpu" else 8
-    return max(1, most * 224**2 // (images.shape[2] * images.shape[3]))
+    return max(1, 8 * 224**2 // (images.shape[2] * images.shape[3]))
 
 
 def class_gradient(
