@@ -43,6 +43,7 @@ def process(name: str, batch: int, *, is_kept: bool) -> Iterator[Contender]:
     here, there = spawn.Pipe()
     other = spawn.Process(target=passes, args=(there, name, batch), kwargs={"is_kept": is_kept})
     other.start()
+    there.close()  # so that one that died is noticed
 
     def run() -> None:
         here.send(True)
@@ -51,7 +52,8 @@ def process(name: str, batch: int, *, is_kept: bool) -> Iterator[Contender]:
     try:
         yield run
     finally:
-        here.send(False)
+        with contextlib.suppress(BrokenPipeError):
+            here.send(False)
         other.join()
 
 
@@ -76,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.kept")
     parser.add_argument("--quick", action="store_true", help="a short look, which is not kept")
     options = parser.parse_args()
-    lines = [f"{machine(('torch', 'torchvision'))}", ""]
+    lines = [machine(("torch", "torchvision")), ""]
     for line in rows(quick=options.quick):
         print(line, flush=True)
         lines.append(line)

@@ -16,7 +16,7 @@ _KEPT = 2**30  # bytes at the top of the heap that may be free
 
 
 def keep_freed_memory() -> bool:
-    """From now on this process reuses large blocks of memory, up to a gigabyte that is free.
+    """From now on this process reuses large blocks; a gigabyte may be free at the heap's end.
 
     For programs of one's own that run networks on the CPU, like the `seewhy` command, which calls
     it. It changes how the whole process allocates, so nothing calls it for you on import. What was

@@ -6,7 +6,7 @@ where the pictures fall apart into two heaps, and how deep the valley between th
 on pictures that had no say in it.
 
 A direction that few pictures give in many coordinates lies askew, and the valley beside it is
-filled on others. So the search is made twice, the second time in a quarter of the coordinates.
+filled on others. So the search is made twice, the second time in fewer coordinates.
 
 In coordinates in which the whole class has unit covariance, Fisher's linear discriminant is the
 difference of two means (by the Sherman-Morrison formula, from the within-group covariance

@@ -20,8 +20,8 @@ from seewhy.heads import Head, Seen
 def size(precision: Precision) -> int:
     """How many pictures a part has.
 
-    In float32 one: the less has to stay in the cache, the better. Shorter numbers take less of it,
-    and are computed so fast that starting a part counts.
+    In float32 one, for the less has to stay in the cache, the better. Shorter numbers take less of
+    it, and to start a part takes as long as ever.
     """
     return 1 if precision == "float32" else 4
 
