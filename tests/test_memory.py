@@ -30,6 +30,20 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
+HELD = """
+import os, torch
+from seewhy.memory import keep_freed_memory
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+assert keep_freed_memory()
+before = resident()
+block = torch.ones(160 * 2**20)
+assert resident() - before > 600e6
+del block
+assert resident() - before < 100e6
+"""
+
+
 def faults(how: str) -> int:
     run = [sys.executable, "-c", FAULTS, how]
     return int(subprocess.run(run, capture_output=True, text=True, check=True).stdout)
@@ -41,6 +55,12 @@ def test_what_is_kept_is_not_fetched_again() -> None:
     left = faults("leave")
     assert left >= 20 * 32  # pages of 2 MB; of 4 kB they are 512 times as many
     assert faults("keep") < left / 4
+
+
+@needs_glibc
+def test_what_is_larger_than_any_activation_is_given_back() -> None:
+    """640 MB: had they been kept, a second model could not be loaded after the first."""
+    subprocess.run([sys.executable, "-c", HELD], check=True)
 
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,15 @@ import ctypes
 import sys
 
 # Of glibc's <malloc.h>.
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-_KEPT = 2**30  # bytes at the top of the heap that may be free
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_KEPT = 2**30  # bytes at the end of the heap that may be free
+_LARGEST = 2**29  # bytes; larger blocks are weights rather than activations, and go when freed
 
 
 def keep_freed_memory() -> bool:
-    """From now on this process reuses large blocks; a gigabyte may be free at the heap's end.
+    """From now on this process reuses blocks of up to half a gigabyte that it freed.
+
+    At most a gigabyte lies free at the end of its heap.
 
     For programs of one's own that run networks on the CPU, like the `seewhy` command, which calls
     it. It changes how the whole process allocates, so nothing calls it for you on import. What was
@@ -28,5 +31,5 @@ def keep_freed_memory() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
         return False
-    wanted = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _KEPT}
+    wanted = {_MMAP_THRESHOLD: _LARGEST, _TRIM_THRESHOLD: _KEPT}
     return all(mallopt(switch, value) == 1 for switch, value in wanted.items())
