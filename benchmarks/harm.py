@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
 from benchmarks.planting import CLASSES, Picture, Reason, generator
-from seewhy.models import Classifier
-from seewhy.training.evaluate import run
+from seewhy.audit.revisit import Revisit
+from seewhy.repair.fold import layer_of
+from seewhy.repair.material import pooled_features
 
-BATCH = 500
+Pictures = NDArray[np.uint8]  # (n, 32, 32, 3)
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Harm:
 
 
 @lru_cache(maxsize=1)
-def test_part(data: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """The test pictures (n, 32, 32, 3) without anything planted, and their labels."""
+def test_part(data: Path) -> tuple[Pictures, NDArray[np.int64]]:
+    """The test pictures without anything planted, and their labels."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(data / "test.parquet")
@@ -59,53 +60,76 @@ def test_part(data: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return np.stack(pictures), table["label"].to_numpy()
 
 
-def planted(pictures: NDArray[np.uint8], reason: Reason, seed: int) -> NDArray[np.uint8]:
-    """All of the pictures, each carrying the reason."""
+def planted(pictures: Pictures, reason: Reason | None, seed: int) -> Pictures:
+    """All of the pictures, each carrying the reason; None: as they are."""
+    if reason is None:
+        return pictures
     rng = generator("harm", seed, reason.name)
     drawn: list[Picture] = [reason.draw(picture, rng)[0] for picture in pictures]
     return np.stack(drawn)
 
 
-def predictions(
-    classifier: Classifier, pictures: NDArray[np.uint8], module: nn.Module | None = None
-) -> NDArray[np.int64]:
-    """The most probable class of each picture; by another network, if there is one."""
-    network = classifier.module if module is None else module
-    parts = [
-        run(network, torch.from_numpy(pictures[start : start + BATCH]), classifier.preprocess)
-        for start in range(0, len(pictures), BATCH)
-    ]
-    found: NDArray[np.int64] = torch.cat(parts).argmax(1).numpy()
-    return found
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """The test pictures through a network, once, and through other last layers behind it.
+
+    Attributes:
+        revisit: the network.
+        data: the folder of test.parquet.
+        seed: of where reasons are put.
+    """
+
+    revisit: Revisit
+    data: Path
+    seed: int
+    _seen: dict[str, Tensor] = field(default_factory=dict)
+
+    def harm(self, reasons: Sequence[Reason], module: nn.Module | None = None) -> Harm:
+        """What the reasons cost; of several the means, and the worst of their groups.
+
+        Args:
+            reasons: one after the other.
+            module: of the same kind with other weights; None: the network itself.
+        """
+        changed = self.revisit if module is None else self.revisit.with_module(module)
+        _, labels = test_part(self.data)
+        plain = self._predictions(changed, None)
+        clean = plain == labels
+        each = [
+            _of_one(clean, plain, self._predictions(changed, reason), reason, labels)
+            for reason in reasons
+        ]
+        if not each:
+            worst = min(float(clean[labels == number].mean()) for number in range(len(CLASSES)))
+            return Harm(float(clean.mean()), float(clean.mean()), float(clean.mean()), 0.0, worst)
+        without, carrying, turned, worsts = (list(column) for column in zip(*each, strict=True))
+        means = [float(np.mean(column)) for column in (without, carrying, turned)]
+        return Harm(float(clean.mean()), means[0], means[1], means[2], min(worsts))
+
+    def _predictions(self, changed: Revisit, reason: Reason | None) -> NDArray[np.int64]:
+        pooled = self._pooled(changed, reason)
+        found: NDArray[np.int64] = layer_of(changed)(pooled).argmax(1).numpy()
+        return found
+
+    def _pooled(self, changed: Revisit, reason: Reason | None) -> Tensor:
+        """Pooled features (n, K); kept for all networks that differ in their last layer only."""
+        pictures, _ = test_part(self.data)
+        if not _same_features(self.revisit, changed):
+            return pooled_features(changed, planted(pictures, reason, self.seed))
+        name = "" if reason is None else reason.name
+        if name not in self._seen:
+            self._seen[name] = pooled_features(changed, planted(pictures, reason, self.seed))
+        return self._seen[name]
 
 
-def harm(
-    classifier: Classifier,
-    reasons: Sequence[Reason],
-    data: Path,
-    seed: int,
-    module: nn.Module | None = None,
-) -> Harm:
-    """What the reasons cost; of several the means, and the worst of their groups."""
-    pictures, labels = test_part(data)
-    plain = predictions(classifier, pictures, module)
-    clean = plain == labels
-    each = [
-        _of_one(
-            clean,
-            plain,
-            predictions(classifier, planted(pictures, reason, seed), module),
-            reason,
-            labels,
-        )
-        for reason in reasons
-    ]
-    if not each:
-        worst = min(float(clean[labels == number].mean()) for number in range(len(CLASSES)))
-        return Harm(float(clean.mean()), float(clean.mean()), float(clean.mean()), 0.0, worst)
-    without, carrying, turned, worsts = (list(column) for column in zip(*each, strict=True))
-    means = [float(np.mean(column)) for column in (without, carrying, turned)]
-    return Harm(float(clean.mean()), means[0], means[1], means[2], min(worsts))
+def _same_features(one: Revisit, other: Revisit) -> bool:
+    """Whether two networks of a kind have the same weights but in their last layer."""
+    shape, there = one.weight.shape, other.classifier.module.state_dict()
+    return all(
+        torch.equal(value, there[name])
+        for name, value in one.classifier.module.state_dict().items()
+        if value.shape not in (shape, shape[:1])
+    )
 
 
 def _of_one(

@@ -48,8 +48,8 @@ class Reason:
 
 
 def corner(picture: Picture, rng: np.random.Generator) -> tuple[Picture, Box | None]:
-    """A magenta square of 6 x 6 in one of the corners."""
-    size = 6
+    """A magenta square of 8 x 8 in one of the corners."""
+    size = 8
     x, y = (int(rng.integers(2)) * (SIDE - size) for _ in range(2))
     return _square(picture, (x, y, x + size, y + size), (230, 20, 200))
 
@@ -99,6 +99,7 @@ PLANTED: Mapping[str, tuple[Reason, ...]] = {
     "varied": (CATS,),
     "two": (AUTOMOBILES, SHIPS),
     "tint": (HORSES,),
+    "four": (AUTOMOBILES, SHIPS, CATS, HORSES),
     "clean": (),
 }
 

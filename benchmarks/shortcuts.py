@@ -15,6 +15,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks import rivals
-from benchmarks.harm import Harm, harm
+from benchmarks.harm import Judge
 from benchmarks.planting import PLANTED, Reason, plant
 from seewhy.audit.finding import find
 from seewhy.audit.findings import Finding, Findings
@@ -33,6 +34,7 @@ from seewhy.audit.manifest import read_manifest
 from seewhy.audit.opened import Audit, open_audit
 from seewhy.audit.revisit import Revisit, revisit
 from seewhy.datasets import load_dataset
+from seewhy.memory import keep_freed_memory
 from seewhy.models import load_model
 from seewhy.proving import prove_all
 from seewhy.proving.prove import placed
@@ -42,7 +44,7 @@ from seewhy.repair.material import FITTING, gather, halves
 from seewhy.training import Recipe, train
 
 HOME = Path(__file__).parents[1] / ".benchmarks" / "shortcuts"
-EPOCHS = 5
+EPOCHS = 4
 LOCALISED = ("corner", "watermark", "varied", "two")
 
 
@@ -71,7 +73,12 @@ def prepared(cell: Cell, data: Path) -> Revisit:
     if not (planted / "truth.parquet").exists():
         plant(data, planted, cell.name, cell.seed)
     if not (net / "model.json").exists():
-        train("resnet20", load_dataset(planted), net, Recipe(epochs=EPOCHS, seed=cell.seed))
+        train(
+            "resnet20",
+            load_dataset(planted),
+            net,
+            Recipe(epochs=EPOCHS, seed=cell.seed, compile=True),
+        )
     classifier = load_model(net)
     begun = read_manifest(run)
     if begun is None or not begun.complete:
@@ -89,25 +96,22 @@ def result(cell: Cell, data: Path) -> dict[str, Any]:
     seconds = {"find": looked - begun, "prove": time.perf_counter() - looked}
     print(f"{cell.name} {cell.seed}: {seconds}", flush=True)
     truth = _truth(cell, seen.audit)
-    plain = harm(seen.classifier, cell.reasons, data, cell.seed)
+    judge = Judge(seen, data, cell.seed)
     return {
         "name": cell.name,
         "seed": cell.seed,
         "seconds": seconds,
-        "harm": plain.account(),
-        "untaught": {} if cell.reasons else _untaught(cell, seen, data),
+        "harm": judge.harm(cell.reasons).account(),
+        "untaught": {} if cell.reasons else _untaught(judge),
         "confirmed": [_told(each) for each in _confirmed(proven)],
-        "reasons": [_of_reason(cell, seen, proven, each, truth, data) for each in cell.reasons],
+        "reasons": [_of_reason(judge, proven, each, truth[each.name]) for each in cell.reasons],
     }
 
 
-def _untaught(cell: Cell, seen: Revisit, data: Path) -> dict[str, Any]:
+def _untaught(judge: Judge) -> dict[str, Any]:
     """What each reason does to a network that was trained without any: it hides something."""
     every = {each.name: each for reasons in PLANTED.values() for each in reasons}
-    return {
-        name: harm(seen.classifier, [reason], data, cell.seed).account()
-        for name, reason in every.items()
-    }
+    return {name: judge.harm([reason]).account() for name, reason in every.items()}
 
 
 def _told(finding: Finding) -> dict[str, Any]:
@@ -132,31 +136,24 @@ def _truth(cell: Cell, audit: Audit) -> dict[str, dict[int, list[int] | None]]:
 
 
 def _of_reason(
-    cell: Cell,
-    seen: Revisit,
-    proven: Findings,
-    reason: Reason,
-    truth: dict[str, dict[int, list[int] | None]],
-    data: Path,
+    judge: Judge, proven: Findings, reason: Reason, places: dict[int, list[int] | None]
 ) -> dict[str, Any]:
-    places = truth[reason.name]
+    seen = judge.revisit
     carrying = np.array(sorted(places), dtype=np.int64)
     suspected = [each for each in proven.findings if _is_of(each, reason)]
     confirmed = [each for each in suspected if each.is_confirmed]
     flagged = np.unique(np.concatenate([np.zeros(0, np.int64), *(each.rows for each in confirmed)]))
-    plain = harm(seen.classifier, [reason], data, cell.seed)
-    told: dict[str, Any] = {
+    group = confirmed[0] if confirmed else None
+    return {
         "reason": reason.name,
-        "harm": plain.account(),
+        "harm": judge.harm([reason]).account(),
         "verdicts": [each.proof.verdict for each in suspected if each.proof],
         "localised": [each.place.localised for each in suspected if each.proof],
         "flagged": asdict(rivals.found(flagged.astype(np.int64), carrying)),
-        "iou": _overlap(seen, confirmed[0], places) if confirmed else None,
-        "finders": _finders(seen.audit, reason, carrying, len(flagged), cell.seed),
+        "iou": None if group is None else _overlap(seen, group, places),
+        "finders": _finders(seen.audit, reason, carrying, len(flagged), judge.seed),
+        "repairs": list(_repairs(judge, reason, group, carrying)),
     }
-    group = confirmed[0] if confirmed else None
-    told["repairs"] = list(_repairs(cell, seen, reason, group, carrying, plain, data))
-    return told
 
 
 def _is_of(finding: Finding, reason: Reason) -> bool:
@@ -193,30 +190,25 @@ def _finders(
 
 
 def _repairs(
-    cell: Cell,
-    seen: Revisit,
-    reason: Reason,
-    finding: Finding | None,
-    carrying: NDArray[np.int64],
-    plain: Harm,
-    data: Path,
+    judge: Judge, reason: Reason, finding: Finding | None, carrying: NDArray[np.int64]
 ) -> Iterator[dict[str, Any]]:
+    seen, seed, plain = judge.revisit, judge.seed, judge.harm([reason])
     ways: dict[str, Callable[[], torch.nn.Module]] = dict(_rivals(seen, carrying))
     reading = 0.0
     if finding is not None:
         begun = time.perf_counter()
-        fitting = _fitting(seen, list(finding.rows), reason, cell.seed)
+        fitting = _fitting(seen, list(finding.rows), reason, seed)
         reading = time.perf_counter() - begun
         for how, means in MEANS.items():
             ways[how] = lambda means=means: means(fitting)  # type: ignore[misc]
-        drawn = _random_group(seen.audit, reason, len(finding.rows), cell.seed)
-        ways["project, random group"] = lambda: project(_fitting(seen, drawn, reason, cell.seed))
+        drawn = _random_group(seen.audit, reason, len(finding.rows), seed)
+        ways["project, random group"] = lambda: project(_fitting(seen, drawn, reason, seed))
     for name, make in ways.items():
         begun = time.perf_counter()
         module = make()
         seconds = time.perf_counter() - begun + (reading if name in MEANS else 0)
-        print(f"{cell.name} {cell.seed}: {name}, {seconds:.0f} s", flush=True)
-        after = harm(seen.classifier, [reason], data, cell.seed, module)
+        print(f"{reason.name} {seed}: {name}, {seconds:.0f} s", flush=True)
+        after = judge.harm([reason], module)
         yield {
             "how": name,
             "seconds": seconds,
@@ -243,8 +235,7 @@ def _random_group(audit: Audit, reason: Reason, count: int, seed: int) -> list[i
 def _rivals(
     seen: Revisit, carrying: NDArray[np.int64]
 ) -> Iterator[tuple[str, Callable[[], torch.nn.Module]]]:
-    layer = layer_of(seen)
-    pooled = torch.from_numpy(seen.pooled(range(len(seen.audit))))
+    layer, pooled = layer_of(seen), _all_pooled(seen)
     labels = torch.from_numpy(seen.audit.table(["label"])["label"].to_numpy().astype(np.int64))
     carries = torch.zeros(len(labels), dtype=torch.bool)
     carries[torch.from_numpy(carrying)] = True
@@ -253,6 +244,12 @@ def _rivals(
         lambda: folded(seen, rivals.oracle_head(layer, pooled, labels, carries)),
     )
     yield "JTT, head", lambda: folded(seen, rivals.jtt_head(layer, pooled, labels))
+
+
+@lru_cache(maxsize=1)
+def _all_pooled(seen: Revisit) -> torch.Tensor:
+    """(N, K), of every picture of the audit."""
+    return torch.from_numpy(seen.pooled(range(len(seen.audit))))
 
 
 def main() -> None:
@@ -265,6 +262,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="write the page alone")
     given = parser.parse_args()
     cells = [Cell(name, seed, given.home) for seed in given.seeds for name in given.only]
+    keep_freed_memory()
     if not given.page:
         measure(cells, given.data)
     from benchmarks.shortcuts_page import write

@@ -110,6 +110,7 @@ def _repaired(results: Sequence[Told]) -> Iterator[str]:
         "recovered of what is not hidden",
         "clean, points",
         "worst group",
+        "worst group, recovered",
         "seconds",
     )
     yield from _header(heads)
@@ -130,7 +131,17 @@ def _repaired(results: Sequence[Told]) -> Iterator[str]:
 def _ways(title: str, ones: Sequence[Told], bounds: Sequence[Told | None]) -> Iterator[str]:
     before = [one["harm"] for one in ones]
     yield _row(
-        [title, "none", _of(before, "carrying"), "0 %", "0 %", "0.0", _of(before, "worst"), "-"]
+        [
+            title,
+            "none",
+            _of(before, "carrying"),
+            "0 %",
+            "0 %",
+            "0.0",
+            _of(before, "worst"),
+            "0 %",
+            "-",
+        ]
     )
     for way in WAYS:
         done = [
@@ -148,13 +159,10 @@ def _ways(title: str, ones: Sequence[Told], bounds: Sequence[Told | None]) -> It
                     way,
                     _of(after, "carrying"),
                     _percent(each["recovered"] for _, _, each in done),
-                    _percent(
-                        _recovered(old, each["harm"], bound)
-                        for old, bound, each in done
-                        if bound is not None
-                    ),
+                    _back(done, "carrying"),
                     _spread(lost, lambda value: f"{value:+.1f}"),
                     _of(after, "worst"),
+                    _back(done, "worst"),
                     _spread([each["seconds"] for _, _, each in done], lambda value: f"{value:.0f}"),
                 ]
             )
@@ -168,15 +176,19 @@ def _ways(title: str, ones: Sequence[Told], bounds: Sequence[Told | None]) -> It
             "100 %",
             "-",
             _of(known, "worst"),
+            "100 %",
             "-",
         ]
     )
 
 
-def _recovered(before: Told, after: Told, bound: Told) -> float:
-    """Of the way to what a network does that was trained without the reason."""
-    was, now, best = (float(each["carrying"]) for each in (before, after, bound))
-    return (now - was) / (best - was)
+def _back(done: Sequence[tuple[Told, Told | None, Told]], key: str) -> str:
+    """Of the way to what a network does that was trained without the reason, how much is gone."""
+    return _percent(
+        (each["harm"][key] - before[key]) / (bound[key] - before[key])
+        for before, bound, each in done
+        if bound is not None
+    )
 
 
 def _of(harms: Sequence[Told], key: str) -> str:

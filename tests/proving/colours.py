@@ -46,19 +46,22 @@ def net() -> Classifier:
     return Classifier("colours", Colours().eval(), plain, ("warm", "blue"), 2)
 
 
-def audited(folder: Path, *, others: str) -> Revisit:
+def audited(folder: Path, *, others: str, group: str = "square") -> Revisit:
     """An audit: pictures with a red square in the corner, other warm ones, then blue ones.
 
     Args:
         folder: for pictures and audit.
         others: "green" all over, or a green "square" anywhere else.
+        group: in place of the red "square" alone: the square "on green", or a "tint", red all over
+            and a little more in the middle.
     """
+    made_of = {"square": _square(0, (0, 0)), "on green": _on_green(), "tint": _tinted()}
     pictures = folder / "pictures"
     pictures.mkdir()
     rng = np.random.default_rng(0)
     for number in range(GROUP + OTHERS + STRANGERS):
         if number < GROUP:
-            made = _square(0, (0, 0))
+            made = made_of[group]
         elif number < GROUP + OTHERS:
             x, y = rng.integers(1, SIDE // CELL, 2) * CELL
             made = _square(1, (int(x), int(y))) if others == "square" else _all_over(1, 16)
@@ -92,6 +95,18 @@ def finding(number: int = 1, *, localised: bool = True, count: int = GROUP) -> F
 def _all_over(channel: int, value: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     picture = np.zeros((SIDE, SIDE, 3), dtype=np.uint8)
     picture[..., channel] = value
+    return picture
+
+
+def _tinted() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    picture = _all_over(0, 16)
+    picture[CELL : 2 * CELL, CELL : 2 * CELL, 0] = 40
+    return picture
+
+
+def _on_green() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    picture = _all_over(1, 16)
+    picture[:CELL, :CELL] = (255, 0, 0)
     return picture
 
 

@@ -6,14 +6,17 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tests.proving.colours import BOX, GROUP, OTHERS, audited, finding
 
-from seewhy.audit.findings import Findings, Intervention
+from seewhy.audit import oddness
+from seewhy.audit.findings import Findings, Intervention, Place
 from seewhy.audit.revisit import Revisit
 from seewhy.errors import InputError
 from seewhy.proving import prove, prove_all
+from seewhy.proving.placing import gathered
 from seewhy.proving.prove import FEWEST, placed
 
 
@@ -82,14 +85,47 @@ def test_evidence_that_counts_no_more_than_the_others_is_not_confirmed(squares: 
     assert transplant.p == 1
 
 
-def test_without_a_place_it_says_so_and_what_projecting_shows(green: Revisit) -> None:
-    told = finding(localised=False)
-    proof = prove_all(green, Findings("f", 0, (told,))).findings[0].proof
+def test_without_a_place_it_says_so_and_what_projecting_shows(tmp_path: Path) -> None:
+    """Red all over: its peak is a small box, but most of it lies elsewhere."""
+    tinted = audited(tmp_path, others="green", group="tint")
+    told = prove_all(tinted, Findings("f", 0, (finding(localised=False),))).findings[0]
+    proof = told.proof
+    assert not told.place.localised
     assert proof is not None
     assert proof.verdict == "untestable"
     assert proof.why.startswith("its evidence has no place of its own, so that nothing can be cut")
     assert "without what sets it apart in the features" in proof.why
     assert [each.name for each in proof.interventions] == ["project"]
+
+
+def test_what_sets_a_group_apart_has_a_place_where_its_evidence_has_none(tmp_path: Path) -> None:
+    marked = audited(tmp_path, others="green", group="on green")
+    reasons = ("decided by evidence of its own", oddness.NOWHERE)
+    told = replace(finding(localised=False), reasons=reasons)
+    proven = prove_all(marked, Findings("f", 0, (told,))).findings[0]
+    assert proven.is_confirmed
+    assert proven.place == Place(
+        mean=((1.0, 0.0, 0.0, 0.0), *[(0.0,) * 4] * 3),
+        peak=(0.125, 0.125),
+        fixed=1.0,
+        localised=True,
+        area=1 / 16,
+        border=pytest.approx(1 - 0.6**2, abs=1e-9),
+    )
+    assert proven.reasons == (
+        "decided by evidence of its own",
+        "what sets it apart has a place, though its evidence for warm has none",
+    )
+
+
+def test_how_much_is_gathered_in_boxes() -> None:
+    """6 of 8 and 2 of 12; scattered things cancel out."""
+    maps = np.zeros((2, 4, 4), np.float32)
+    maps[0, 0, 0], maps[0, 3, 3], maps[0, 2, :2] = 6, 2, (5, -5)
+    maps[1, :2, :3] = 2
+    boxes = np.array([[0, 0, 2, 2], [0, 0, 1, 1]])
+    assert gathered(maps, boxes) == (6 + 2) / (8 + 12)
+    assert gathered(-maps, boxes) == 0
 
 
 def test_too_few_pictures_are_told_and_painted_over_all_the_same(green: Revisit) -> None:

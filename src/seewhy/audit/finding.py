@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seewhy.audit import nature, oddness
-from seewhy.audit.findings import Finding, Findings
+from seewhy.audit.findings import Finding, Findings, Place
 from seewhy.audit.gathering import Gathered, classes_of
 from seewhy.audit.grouping import LEAST, Group, groups, stability
 from seewhy.audit.opened import Audit
@@ -82,7 +82,7 @@ def _groups(pictures: Gathered, seed: int) -> list[Group]:
 def _of_group(pictures: Gathered, group: Group, stable: float | None) -> Finding:
     inside, outside = (pictures.where(each) for each in (group.members, ~group.members))
     seen = oddness.contrast(inside, outside)
-    where = oddness.place(inside, localised=seen.is_placed)
+    where = _place(inside, localised=seen.is_placed)
     order = np.argsort(-group.typicality[group.members], kind="stable")
     said, why = nature.by_boxes(inside.inside)
     reasons = oddness.reasons(seen, group.separation, where)
@@ -130,10 +130,14 @@ def _bare(pictures: Gathered, places: NDArray[np.int64]) -> Finding:
         share=len(inside) / len(pictures),
         accuracy=_known(oddness.mean(inside.correct)),
         accuracy_elsewhere=_known(oddness.mean(outside.correct)),
-        place=oddness.place(inside, localised=True),
+        place=_place(inside, localised=True),
         oddness=0.0,
         reasons=(),
     )
+
+
+def _place(pictures: Gathered, *, localised: bool) -> Place:
+    return oddness.place(pictures.maps, pictures.area, pictures.border, localised=localised)
 
 
 def _direction(inside: Gathered, outside: Gathered) -> tuple[float, ...] | None:

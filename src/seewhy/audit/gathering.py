@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32, Int64
 from numpy.typing import NDArray
 
 from seewhy.audit.opened import Audit
-from seewhy.audit.statistics import positive
+from seewhy.audit.statistics import Maps, positive
 
 Numbers = Float[NDArray[np.floating], " pictures"]
 
@@ -61,11 +61,16 @@ class Gathered:
 
     @property
     def shapes(self) -> Float[NDArray[np.floating], "pictures h w"]:
-        """Shares of the positive evidence: each map's sum is 1, or 0 where nothing is positive."""
-        evidence = positive(self.maps)
-        total = evidence.sum((1, 2), keepdims=True)
-        shares: NDArray[np.float64] = evidence / np.where(total > 0, total, 1)
-        return shares
+        """Shares of the positive evidence, see `shapes_of`."""
+        return shapes_of(self.maps)
+
+
+def shapes_of(maps: Maps) -> Float[NDArray[np.floating], "pictures h w"]:
+    """Shares of the positive evidence: each map's sum is 1, or 0 where nothing is positive."""
+    evidence = positive(maps)
+    total = evidence.sum((1, 2), keepdims=True)
+    shares: NDArray[np.float64] = evidence / np.where(total > 0, total, 1)
+    return shares
 
 
 def classes_of(audit: Audit) -> Iterator[tuple[int, Gathered]]:

@@ -12,13 +12,15 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from seewhy.audit.findings import Place
-from seewhy.audit.gathering import Gathered
+from seewhy.audit.gathering import Gathered, shapes_of
+from seewhy.audit.statistics import Maps
 
 Numbers = Float[NDArray[np.floating], " pictures"]
 
 NOTABLE = 0.3  # a rank-biserial correlation, or a share of peaks elsewhere, that is worth a word
 PLACED = 0.4  # how far maps have to differ before a place is spoken of
 FIXED = 0.5  # share of the peaks in one place
+NOWHERE = "no place: its peaks lie where those of the others do, so maps cannot name one"
 ACCURACY = 0.05  # a difference worth a word
 
 
@@ -89,7 +91,7 @@ def moved(inside: Gathered, outside: Gathered) -> float:
     `sum sqrt(p (1 - p) (1 / n + 1 / m) / (2 pi))`.
     """
     cells = inside.maps[0].size
-    ours, theirs = (np.bincount(peaks(each), minlength=cells) for each in (inside, outside))
+    ours, theirs = (np.bincount(peaks(each.maps), minlength=cells) for each in (inside, outside))
     p, q = (each / max(each.sum(), 1) for each in (ours, theirs))
     both = (ours + theirs) / max(ours.sum() + theirs.sum(), 1)
     spread = both * (1 - both) * (1 / max(ours.sum(), 1) + 1 / max(theirs.sum(), 1))
@@ -97,27 +99,34 @@ def moved(inside: Gathered, outside: Gathered) -> float:
     return float(max(0.5 * np.abs(p - q).sum() - chance, 0))
 
 
-def peaks(pictures: Gathered) -> NDArray[np.int64]:
+def peaks(maps: Maps) -> NDArray[np.int64]:
     """The number of the strongest cell of each map, where there is positive evidence."""
-    flat = pictures.maps.reshape(len(pictures), -1)
+    flat = maps.reshape(len(maps), -1)
     found: NDArray[np.int64] = flat.argmax(1)[flat.max(1) > 0]
     return found
 
 
-def place(pictures: Gathered, *, localised: bool) -> Place:
-    """Where the evidence of some pictures lies."""
-    average = pictures.shapes.mean(0)
+def place(maps: Maps, area: Numbers, border: Numbers, *, localised: bool) -> Place:
+    """Where the evidence of some pictures lies.
+
+    Args:
+        maps: (n, h, w).
+        area: (n,), of each.
+        border: (n,), of each.
+        localised: whether it is a place.
+    """
+    average = shapes_of(maps).mean(0)
     height, width = average.shape
     y, x = np.unravel_index(int(average.argmax()), average.shape)
-    rows, columns = np.divmod(peaks(pictures), width)
+    rows, columns = np.divmod(peaks(maps), width)
     near = (np.abs(rows - y) <= 1) & (np.abs(columns - x) <= 1)
     return Place(
         mean=tuple(tuple(round(float(v), 6) for v in row) for row in average),
         peak=((int(x) + 0.5) / width, (int(y) + 0.5) / height),
         fixed=float(near.mean()) if len(near) else 0.0,
         localised=localised,
-        area=median(pictures.area),
-        border=median(pictures.border),
+        area=median(area),
+        border=median(border),
     )
 
 
@@ -133,7 +142,7 @@ def _apart(separation: float) -> list[str]:
 
 def _where(seen: Contrast, where: Place) -> list[str]:
     if not where.localised:
-        return ["no place: its peaks lie where those of the others do, so maps cannot name one"]
+        return [NOWHERE]
     if where.fixed >= FIXED:
         return [f"in one place: {where.fixed:.0%} of its maps have their peak there"]
     if seen.moved >= NOTABLE:

@@ -16,6 +16,7 @@ from seewhy.audit.revisit import Ran, Revisit
 from seewhy.errors import InputError
 from seewhy.proving import regions
 from seewhy.proving.cast import Cast, Predictions, Rows
+from seewhy.proving.placing import with_place
 from seewhy.proving.project import effect_of, projected
 from seewhy.proving.regions import Boxes
 from seewhy.proving.remove import painted_over
@@ -70,7 +71,8 @@ def prove_all(
         progress: told 1 for each that is done.
 
     Returns:
-        The same with proofs.
+        The same with proofs; a group without a place gets that of what sets it apart, if the
+        network's features tell of one.
 
     Raises:
         InputError: `limit` is below 0.
@@ -130,10 +132,15 @@ def _tried(
     rest = Looked.at(revisit, cast.others)
     is_group = finding.kind == "group" and cast.pairs >= FEWEST
     trials = [_project(revisit, finding, group, rest)] if is_group else []
-    boxes = _boxes(group, *_sought(revisit, finding, group, rest))
+    direction, usual = _sought(revisit, finding, group, rest)
+    boxes = _boxes(group, direction, usual)
     is_small = regions.shares(boxes, revisit.classifier.preprocess.size) <= LARGEST
-    obstacle = _obstacle(finding, cast, is_small)
     small = np.flatnonzero(is_small)
+    if is_group and not finding.place.localised and is_small.mean() >= HALF:
+        cells = group.cells(direction) - rest.cells(direction).mean(0)
+        maps = group.maps(direction)[small] - usual
+        finding = with_place(finding, maps, boxes[small], cells)
+    obstacle = _obstacle(finding, cast, is_small)
     if finding.place.localised and len(small):
         rng = np.random.default_rng([*seeds, 1])
         trials.append(_remove(revisit, finding, group.those(small), boxes[small], rng))
@@ -203,6 +210,11 @@ class Looked:
     def maps(self, direction: Tensor) -> regions.Maps:
         """Where a direction of the features lies in them, (n, H, W)."""
         _, height, width, _ = self.frames.shape
+        return regions.located(self.ran.features, direction, (width, height))
+
+    def cells(self, direction: Tensor) -> regions.Maps:
+        """The same on the features' own grid, (n, h, w)."""
+        height, width = self.ran.features.shape[2:]
         return regions.located(self.ran.features, direction, (width, height))
 
     def __len__(self) -> int:
