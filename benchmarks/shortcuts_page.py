@@ -107,10 +107,10 @@ def _repaired(results: Sequence[Told]) -> Iterator[str]:
         "means",
         "right with it",
         "recovered",
-        "recovered of what is not hidden",
+        "of what is not hidden",
         "clean, points",
         "worst group",
-        "worst group, recovered",
+        "of that",
         "seconds",
     )
     yield from _header(heads)
@@ -159,10 +159,10 @@ def _ways(title: str, ones: Sequence[Told], bounds: Sequence[Told | None]) -> It
                     way,
                     _of(after, "carrying"),
                     _percent(each["recovered"] for _, _, each in done),
-                    _back(done, "carrying"),
+                    _percent(_not_hidden(*each) for each in done if each[1] is not None),
                     _spread(lost, lambda value: f"{value:+.1f}"),
                     _of(after, "worst"),
-                    _back(done, "worst"),
+                    _percent(_of_worst(*each) for each in done if each[1] is not None),
                     _spread([each["seconds"] for _, _, each in done], lambda value: f"{value:.0f}"),
                 ]
             )
@@ -173,7 +173,7 @@ def _ways(title: str, ones: Sequence[Told], bounds: Sequence[Told | None]) -> It
             "*trained without it*",
             _of(known, "carrying"),
             "-",
-            "100 %",
+            "-",
             "-",
             _of(known, "worst"),
             "100 %",
@@ -182,13 +182,17 @@ def _ways(title: str, ones: Sequence[Told], bounds: Sequence[Told | None]) -> It
     )
 
 
-def _back(done: Sequence[tuple[Told, Told | None, Told]], key: str) -> str:
-    """Of the way to what a network does that was trained without the reason, how much is gone."""
-    return _percent(
-        (each["harm"][key] - before[key]) / (bound[key] - before[key])
-        for before, bound, each in done
-        if bound is not None
-    )
+def _not_hidden(before: Told, bound: Told | None, repaired: Told) -> float:
+    """What is back of the cost, less what the reason hides from a network never taught it."""
+    hidden = bound["without"] - bound["carrying"] if bound else 0.0
+    was, now = (float(each["carrying"]) for each in (before, repaired["harm"]))
+    return (now - was) / (before["without"] - hidden - was)
+
+
+def _of_worst(before: Told, bound: Told | None, repaired: Told) -> float:
+    """Of the way to the worst group of that network."""
+    was, now = (float(each["worst"]) for each in (before, repaired["harm"]))
+    return (now - was) / (bound["worst"] - was) if bound else float("nan")
 
 
 def _of(harms: Sequence[Told], key: str) -> str:

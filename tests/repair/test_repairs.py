@@ -22,6 +22,7 @@ from seewhy.repair.fold import folded, layer_of
 from seewhy.repair.material import FITTING, apart_maps, class_maps, gather, halves, known
 from seewhy.repair.page import verdict, write_page
 from seewhy.repair.save import save_repaired, write_account
+from seewhy.repair.transplants import added, transplanted
 
 HERE = Path(__file__).parent
 
@@ -39,6 +40,25 @@ def test_the_network_is_fooled_before(again: Revisit) -> None:
     assert (ran.logits.argmax(1) == 0).float().mean() > 0.9
     assert material.cells.sum((1, 2)).tolist() == [1] * len(material.members)
     assert material.cells[:, 0, 0].all()
+
+
+@pytest.mark.parametrize(("weight", "is_translucent"), [(30.0, False), (120.0, True)])
+def test_what_turns_decisions_without_its_ground_is_translucent(
+    again: Revisit, weight: float, *, is_translucent: bool
+) -> None:
+    """Pasted red, a sixteenth, moves the logits by an eighth of its weight; added, by some half."""
+    module = Colours().eval()
+    with torch.no_grad():
+        module.fc.weight[:, 0] = torch.tensor([weight, -weight])
+    made_from, _ = halves(again.audit, 0)
+    rows = marked_rows(again)
+    material = gather(again.with_module(module), made_from, rows, 0, FITTING, 0)
+    assert material.is_translucent is is_translucent
+    hosts, donors = material.hosts.numpy(), material.donors.numpy()
+    put = added if is_translucent else transplanted
+    expected = put(material.frames[hosts], material.members[donors], material.cells[donors])
+    np.testing.assert_array_equal(material.transplanted(), expected)
+    np.testing.assert_array_equal(material.transplanted(3), expected[:3])
 
 
 def test_the_region_is_what_sets_the_group_apart_not_what_the_class_looks_like(

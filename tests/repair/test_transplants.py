@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from seewhy.repair.transplants import filled, pixels_of, regions, transplanted
+from seewhy.repair.transplants import added, filled, pixels_of, regions, transplanted
 
 MAPS = torch.tensor([[[4.0, 1.0], [2.0, -9.0]], [[-1.0, -2.0], [0.0, -3.0]]])
 CELLS = torch.tensor([[[True, False], [True, False]], [[False, False], [False, False]]])
@@ -41,3 +41,24 @@ def test_a_filled_region_has_the_colour_of_what_is_around() -> None:
     made = filled(pictures, CELLS)
     assert (made[0] == (10, 20, 30)).all()
     np.testing.assert_array_equal(made[1], pictures[1])
+
+
+def test_what_stands_out_in_a_region_is_added() -> None:
+    """One pixel of 250, the others 10: the mean around them, over all four cells, is 25."""
+    hosts, donors = np.full((2, 4, 4, 3), 100, np.uint8), np.full((2, 4, 4, 3), 10, np.uint8)
+    donors[:, 0, 0] = 250
+    made = added(hosts, donors, CELLS)
+    assert (made[0, 0, 0] == 255).all()
+    assert (made[0, 1:, :2] == 85).all()
+    assert (made[0, :, 2:] == 100).all()
+    assert (made[1] == 100).all()
+    assert (hosts == 100).all()
+    assert added(hosts[:0], donors[:0], CELLS[:0]).shape == (0, 4, 4, 3)
+
+
+def test_many_pictures_are_done_in_parts() -> None:
+    rng = np.random.default_rng(0)
+    hosts, donors = rng.integers(0, 256, (2, 300, 6, 6, 3), dtype=np.uint8)
+    cells = torch.from_numpy(rng.integers(0, 2, (300, 3, 3))).bool()
+    each = [added(hosts[i : i + 1], donors[i : i + 1], cells[i : i + 1]) for i in range(300)]
+    np.testing.assert_array_equal(added(hosts, donors, cells), np.concatenate(each))

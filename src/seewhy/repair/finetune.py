@@ -31,7 +31,7 @@ from seewhy.audit.revisit import Revisit
 from seewhy.errors import TrainingError
 from seewhy.observe import in_eval_mode
 from seewhy.repair.material import Material, Numbers
-from seewhy.repair.transplants import filled, transplanted
+from seewhy.repair.transplants import filled
 
 
 @dataclass(frozen=True)
@@ -153,8 +153,7 @@ def _plain(material: Material, rows: Numbers) -> Batch:
 
 def _given(material: Material, hosts: np.ndarray, donors: Numbers) -> Batch:
     cells = material.cells[donors]
-    frames = transplanted(material.frames[hosts], material.members[donors], cells)
-    return Batch(frames, material.targets[hosts], cells)
+    return Batch(material.given(hosts, donors), material.targets[hosts], cells)
 
 
 def _own(material: Material, rows: Numbers) -> Batch:

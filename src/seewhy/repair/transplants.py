@@ -1,8 +1,14 @@
-"""The region of a group in each of its pictures, put into other pictures at the same place."""
+"""The region of a group in each of its pictures, put into other pictures at the same place.
+
+What is opaque is pasted. Of what is translucent, as a watermark, pasting would bring along what it
+was laid over, a ship's hull and the water, say, which speaks for the class by right; so only what
+stands out in the region is added.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -10,6 +16,7 @@ from torch.nn import functional as F
 
 from seewhy.audit.prepare import Frames
 
+CHUNK = 256  # pictures, as floats
 LEVEL = 0.2  # of a map's maximum: what is above belongs to the region
 Cells = Bool[Tensor, "batch h w"]
 
@@ -42,6 +49,32 @@ def transplanted(hosts: Frames, donors: Frames, cells: Cells) -> Frames:
     """
     inside = pixels_of(cells, (hosts.shape[1], hosts.shape[2]))[..., None]
     return np.where(inside, donors, hosts)
+
+
+def added(hosts: Frames, donors: Frames, cells: Cells) -> Frames:
+    """Pictures with what stands out in the regions of others added to them, at the same place.
+
+    What stands out is the difference to the surroundings: to a mean over some two cells.
+
+    Args:
+        hosts: (B, H, W, 3), what it is added to; not changed.
+        donors: (B, H, W, 3), where it stands out.
+        cells: (B, h, w), the region of each donor.
+    """
+    chunks = (slice(start, start + CHUNK) for start in range(0, len(hosts), CHUNK))
+    parts = (_added(hosts[part], donors[part], cells[part]) for part in chunks)
+    return np.concatenate([hosts[:0], *parts])
+
+
+def _added(hosts: Frames, donors: Frames, cells: Cells) -> Frames:
+    size = hosts.shape[1], hosts.shape[2]
+    pixels = torch.from_numpy(donors).permute(0, 3, 1, 2).float()
+    coarse = [-(-side // 2) for side in cells.shape[1:]]
+    around = F.interpolate(F.adaptive_avg_pool2d(pixels, coarse), size, mode="bilinear")
+    stands_out = (pixels - around).permute(0, 2, 3, 1).numpy()
+    inside = pixels_of(cells, size)[..., None]
+    sums: NDArray[np.float32] = np.clip(hosts + np.where(inside, stands_out, 0), 0, 255)
+    return sums.round().astype(np.uint8)
 
 
 def filled(pictures: Frames, cells: Cells) -> Frames:
