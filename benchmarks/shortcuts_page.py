@@ -184,9 +184,9 @@ def _ways(title: str, ones: Sequence[Told], bounds: Sequence[Told | None]) -> It
 
 def _not_hidden(before: Told, bound: Told | None, repaired: Told) -> float:
     """What is back of the cost, less what the reason hides from a network never taught it."""
-    hidden = bound["without"] - bound["carrying"] if bound else 0.0
+    hidden = float(bound["without"] - bound["carrying"]) if bound else 0.0
     was, now = (float(each["carrying"]) for each in (before, repaired["harm"]))
-    return (now - was) / (before["without"] - hidden - was)
+    return (now - was) / (float(before["without"]) - hidden - was)
 
 
 def _of_worst(before: Told, bound: Told | None, repaired: Told) -> float:

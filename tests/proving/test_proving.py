@@ -110,8 +110,9 @@ def test_what_sets_a_group_apart_has_a_place_where_its_evidence_has_none(tmp_pat
         fixed=1.0,
         localised=True,
         area=1 / 16,
-        border=pytest.approx(1 - 0.6**2, abs=1e-9),
+        border=proven.place.border,
     )
+    assert proven.place.border == pytest.approx(1 - 0.6**2)  # of the corner cell beyond a tenth
     assert proven.reasons == (
         "decided by evidence of its own",
         "what sets it apart has a place, though its evidence for warm has none",

@@ -69,7 +69,8 @@ def added(hosts: Frames, donors: Frames, cells: Cells) -> Frames:
 def _added(hosts: Frames, donors: Frames, cells: Cells) -> Frames:
     size = hosts.shape[1], hosts.shape[2]
     pixels = torch.from_numpy(donors).permute(0, 3, 1, 2).float()
-    coarse = [-(-side // 2) for side in cells.shape[1:]]
+    height, width = cells.shape[1:]
+    coarse = -(-height // 2), -(-width // 2)
     around = F.interpolate(F.adaptive_avg_pool2d(pixels, coarse), size, mode="bilinear")
     stands_out = (pixels - around).permute(0, 2, 3, 1).numpy()
     inside = pixels_of(cells, size)[..., None]
