@@ -45,7 +45,6 @@ from seewhy.training import Recipe, train
 
 HOME = Path(__file__).parents[1] / ".benchmarks" / "shortcuts"
 EPOCHS = 4
-LOCALISED = ("corner", "watermark", "varied", "two")
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from seewhy.audit.revisit import Revisit
 from seewhy.errors import DataError, InputError, ModelError
 from seewhy.repair import make
 from seewhy.repair.account import Wanted
-from seewhy.repair.finetune import Recipe, _frequencies
+from seewhy.repair.finetune import Recipe, _frequencies, _given
 from seewhy.repair.fold import folded, layer_of
 from seewhy.repair.material import FITTING, apart_maps, class_maps, gather, halves, known
 from seewhy.repair.page import verdict, write_page
@@ -42,7 +42,7 @@ def test_the_network_is_fooled_before(again: Revisit) -> None:
     assert material.cells[:, 0, 0].all()
 
 
-@pytest.mark.parametrize(("weight", "is_translucent"), [(30.0, False), (120.0, True)])
+@pytest.mark.parametrize(("weight", "is_translucent"), [(0.0, False), (30.0, False), (120.0, True)])
 def test_what_turns_decisions_without_its_ground_is_translucent(
     again: Revisit, weight: float, *, is_translucent: bool
 ) -> None:
@@ -59,6 +59,10 @@ def test_what_turns_decisions_without_its_ground_is_translucent(
     expected = put(material.frames[hosts], material.members[donors], material.cells[donors])
     np.testing.assert_array_equal(material.transplanted(), expected)
     np.testing.assert_array_equal(material.transplanted(3), expected[:3])
+    np.testing.assert_array_equal(_given(material, hosts, donors).frames, expected)
+    others = material.frames[np.roll(hosts, 1)]
+    covered = put(material.frames[hosts], others, material.cells[donors])
+    np.testing.assert_array_equal(material.covered(), covered)
 
 
 def test_the_region_is_what_sets_the_group_apart_not_what_the_class_looks_like(

@@ -16,8 +16,7 @@ from seewhy.audit.findings import Finding
 from seewhy.audit.statistics import EDGE, area, share_in
 from seewhy.proving.regions import Boxes, Maps
 
-GATHERED = 0.45  # of what sets a group apart, in a box of at most a quarter of each picture: of a
-# tint 0.31 of it was, of a watermark 0.63
+GATHERED = 0.45  # of what sets a group apart, in a box of at most a quarter of each picture
 INNER = (EDGE, EDGE, 1 - EDGE, 1 - EDGE)
 
 

@@ -23,7 +23,7 @@ BYTES = 2**29  # of pictures in memory at most
 FEWEST = 10  # members, and pictures of other classes
 BESIDE = 1_000  # of the class's other pictures, to tell the group from
 TRIED = 500  # hosts, to see whether an artefact is translucent
-NEARLY = 0.6  # of the decisions: of a watermark 0.74, of an opaque square 0.38
+NEARLY = 0.6  # of the decisions
 HELD_OUT = 0.25  # of an audit, where no other data is held out
 
 Numbers = Int64[NDArray[np.int64], " count"]
