@@ -193,11 +193,12 @@ def _repairs(
 ) -> Iterator[dict[str, Any]]:
     seen, seed, plain = judge.revisit, judge.seed, judge.harm([reason])
     ways: dict[str, Callable[[], torch.nn.Module]] = dict(_rivals(seen, carrying))
-    reading = 0.0
+    reading, is_added = 0.0, None
     if finding is not None:
         begun = time.perf_counter()
         fitting = _fitting(seen, list(finding.rows), reason, seed)
         reading = time.perf_counter() - begun
+        is_added = float(fitting.material.is_added.double().mean())
         for how, means in MEANS.items():
             ways[how] = lambda means=means: means(fitting)  # type: ignore[misc]
         drawn = _random_group(seen.audit, reason, len(finding.rows), seed)
@@ -211,6 +212,7 @@ def _repairs(
         yield {
             "how": name,
             "seconds": seconds,
+            "added": is_added if name in MEANS else None,
             "harm": after.account(),
             "recovered": after.recovered(plain),
         }

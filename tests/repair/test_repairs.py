@@ -13,13 +13,22 @@ from tests.repair.marked import CLASSES, Colours, audited, marked_rows
 
 from seewhy import load_model
 from seewhy.audit.pinned import fingerprint
+from seewhy.audit.prepare import Frames
 from seewhy.audit.revisit import Revisit
 from seewhy.errors import DataError, InputError, ModelError
 from seewhy.repair import make
 from seewhy.repair.account import Wanted
 from seewhy.repair.finetune import Recipe, _frequencies, _given
 from seewhy.repair.fold import folded, layer_of
-from seewhy.repair.material import FITTING, apart_maps, class_maps, gather, halves, known
+from seewhy.repair.material import (
+    FITTING,
+    apart_maps,
+    class_maps,
+    gather,
+    halves,
+    known,
+    translucence,
+)
 from seewhy.repair.page import verdict, write_page
 from seewhy.repair.save import save_repaired, write_account
 from seewhy.repair.transplants import added, transplanted
@@ -42,9 +51,12 @@ def test_the_network_is_fooled_before(again: Revisit) -> None:
     assert material.cells[:, 0, 0].all()
 
 
-@pytest.mark.parametrize(("weight", "is_translucent"), [(0.0, False), (30.0, False), (120.0, True)])
-def test_what_turns_decisions_without_its_ground_is_translucent(
-    again: Revisit, weight: float, *, is_translucent: bool
+@pytest.mark.parametrize(
+    ("weight", "least", "most"),
+    [(0.0, 0.0, 0.0), (20.0, 0.0, 0.0), (32.0, 0.3, 0.6), (60.0, 1.0, 1.0)],
+)
+def test_an_artefact_is_added_as_often_as_it_turns_decisions_without_its_ground(
+    again: Revisit, weight: float, least: float, most: float
 ) -> None:
     """Pasted red, a sixteenth, moves the logits by an eighth of its weight; added, by some half."""
     module = Colours().eval()
@@ -53,16 +65,21 @@ def test_what_turns_decisions_without_its_ground_is_translucent(
     made_from, _ = halves(again.audit, 0)
     rows = marked_rows(again)
     material = gather(again.with_module(module), made_from, rows, 0, FITTING, 0)
-    assert material.is_translucent is is_translucent
+    share = translucence(again.with_module(module), material)
+    assert least <= share <= most
+    assert float(material.is_added.float().mean()) == pytest.approx(share, abs=0.2)
     hosts, donors = material.hosts.numpy(), material.donors.numpy()
-    put = added if is_translucent else transplanted
-    expected = put(material.frames[hosts], material.members[donors], material.cells[donors])
+    is_added = material.is_added[donors].numpy()[:, None, None, None]
+
+    def put(contents: Frames) -> Frames:
+        every = material.frames[hosts], contents, material.cells[donors]
+        return np.where(is_added, added(*every), transplanted(*every))
+
+    expected = put(material.members[donors])
     np.testing.assert_array_equal(material.transplanted(), expected)
     np.testing.assert_array_equal(material.transplanted(3), expected[:3])
     np.testing.assert_array_equal(_given(material, hosts, donors).frames, expected)
-    others = material.frames[np.roll(hosts, 1)]
-    covered = put(material.frames[hosts], others, material.cells[donors])
-    np.testing.assert_array_equal(material.covered(), covered)
+    np.testing.assert_array_equal(material.covered(), put(material.frames[np.roll(hosts, 1)]))
 
 
 def test_the_region_is_what_sets_the_group_apart_not_what_the_class_looks_like(

@@ -22,8 +22,7 @@ from seewhy.repair.transplants import Cells, added, regions, transplanted
 BYTES = 2**29  # of pictures in memory at most
 FEWEST = 10  # members, and pictures of other classes
 BESIDE = 1_000  # of the class's other pictures, to tell the group from
-TRIED = 500  # hosts, to see whether an artefact is translucent
-NEARLY = 0.6  # of the decisions
+TRIED = 500  # hosts, to see how translucent an artefact is
 HELD_OUT = 0.25  # of an audit, where no other data is held out
 
 Numbers = Int64[NDArray[np.int64], " count"]
@@ -76,8 +75,8 @@ class Material:
         donors: (T,), which of `members` it is cut from.
         share: of all pictures, those of the class, the group's too.
         is_labelled: whether targets are true classes, not former decisions.
-        is_translucent: whether what lies in the regions is only added to other pictures, not
-            pasted over them.
+        is_added: (M,), of which members the region is only added to other pictures, not pasted
+            over them.
     """
 
     class_id: int
@@ -90,8 +89,8 @@ class Material:
     hosts: Tensor
     donors: Tensor
     share: float
+    is_added: Tensor
     is_labelled: bool = True
-    is_translucent: bool = False
 
     def transplanted(self, count: int | None = None) -> Frames:
         """Each host, or the first ones, with the region of its donor, (T, H, W, 3)."""
@@ -99,16 +98,20 @@ class Material:
 
     def given(self, hosts: Numbers, donors: Numbers) -> Frames:
         """Some of `frames` with the regions of some members, (T, H, W, 3)."""
-        return self._put(self.frames[hosts], self.members[donors], self.cells[donors])
+        return self._put(self.frames[hosts], self.members[donors], donors)
 
     def covered(self) -> Frames:
         """Each host with as much of another host in the same place: what pasting alone does."""
         hosts = self.hosts.numpy()
         others = self.frames[np.roll(hosts, 1)]
-        return self._put(self.frames[hosts], others, self.cells[self.donors])
+        return self._put(self.frames[hosts], others, self.donors.numpy())
 
-    def _put(self, hosts: Frames, donors: Frames, cells: Cells) -> Frames:
-        return (added if self.is_translucent else transplanted)(hosts, donors, cells)
+    def _put(self, hosts: Frames, contents: Frames, donors: Numbers) -> Frames:
+        """What lies in the region of each donor, of the contents, put into a host."""
+        cells, is_added = self.cells[donors], self.is_added[donors].numpy()
+        put = transplanted(hosts, contents, cells)
+        put[is_added] = added(hosts[is_added], contents[is_added], cells[is_added])
+        return put
 
 
 @dataclass(frozen=True)
@@ -180,19 +183,26 @@ def gather(
         torch.from_numpy(hosts),
         torch.from_numpy(rng.choice(with_region, len(hosts))),
         float((of.targets == class_id).mean()),
+        torch.zeros(len(members), dtype=torch.bool),
         of.is_labelled,
     )
-    return replace(pasted, is_translucent=_is_translucent(revisit, pasted))
+    is_added = rng.random(len(members)) < translucence(revisit, pasted)
+    return replace(pasted, is_added=torch.from_numpy(is_added))
 
 
-def _is_translucent(revisit: Revisit, pasted: Material) -> bool:
-    """Whether what stands out in the regions turns nearly as many decisions as all of them do."""
-    some = replace(pasted, hosts=pasted.hosts[:TRIED], donors=pasted.donors[:TRIED])
+def translucence(revisit: Revisit, material: Material) -> float:
+    """The share of an artefact's effect that what stands out in its regions has alone, 0 to 1.
+
+    It is measured by decisions for the class, once all of the region was pasted into other
+    pictures, and once only what stands out in it was added. Near 0 the artefact is opaque: its
+    colour and area speak; near 1 it is translucent: its details do, on whatever ground.
+    """
+    some = replace(material, hosts=material.hosts[:TRIED], donors=material.donors[:TRIED])
     all_of_it, stands_out = (
-        _turned(revisit, each.transplanted(), pasted.class_id)
-        for each in (some, replace(some, is_translucent=True))
+        _turned(revisit, replace(some, is_added=is_added).transplanted(), material.class_id)
+        for is_added in (torch.zeros_like(material.is_added), torch.ones_like(material.is_added))
     )
-    return all_of_it > 0 and stands_out >= NEARLY * all_of_it
+    return min(1.0, stands_out / all_of_it) if all_of_it > 0 else 0.0
 
 
 def _turned(revisit: Revisit, frames: Frames, class_id: int) -> float:
