@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from benchmarks.audit import DATA, pictures
 from benchmarks.timing import Ratio
 from seewhy import load_model, open_audit
-from seewhy.audit import ray as cluster
+from seewhy.audit.cluster import Cluster
 from seewhy.audit.local import Watching, Wish, run
+from seewhy.audit.ray import run as run_on_a_cluster
 from seewhy.models import Classifier
 from seewhy.preprocess import Preprocess
 
@@ -75,7 +76,7 @@ def seconds_each(model: Classifier, data: Path, workers: int) -> float:
     watching = Watching(advance=lambda _rows: arrived.append(time.perf_counter()))
     wish = Wish(engine="torch", batch_size=BATCH, rows_per_shard=SHARD)
     with tempfile.TemporaryDirectory() as out:
-        cluster.run(data, model, out, wish, watching, cluster.Cluster(workers=workers))
+        run_on_a_cluster(data, model, out, wish, watching, Cluster(workers=workers))
     return (arrived[-1] - arrived[workers - 1]) / (SHARD * (len(arrived) - workers))
 
 

@@ -23,6 +23,7 @@ import torch
 from tests.audit.materials import CLASSES, HEADS, SIZE, Tiny, classifier, content, lay_out
 
 from seewhy.audit import ray as rayed
+from seewhy.audit.cluster import Cluster, import_ray
 from seewhy.audit.local import Watching, Wish, run
 from seewhy.audit.manifest import read_manifest
 from seewhy.audit.opened import open_audit
@@ -40,7 +41,7 @@ JOB = {"workers": 1, "cpus": 1, "gpus": 0, "device": "cpu"}
 def cluster() -> Iterator[Any]:
     """Two nodes of one core each."""
     pytest.importorskip("ray.data", reason="needs ray", exc_type=ImportError)
-    rayed._import_ray()  # with its environment
+    import_ray()  # with its environment
     from ray._common.utils import get_ray_address_file
     from ray.cluster_utils import Cluster
 
@@ -81,8 +82,8 @@ def undisturbed(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
-def on(cluster: Any, workers: int = 2) -> rayed.Cluster:
-    return rayed.Cluster(cluster.address, workers)
+def on(cluster: Any, workers: int = 2) -> Cluster:
+    return Cluster(cluster.address, workers)
 
 
 def slowed(before: Callable[[], object]) -> Classifier:

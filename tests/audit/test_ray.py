@@ -14,7 +14,9 @@ from tests.audit.materials import classifier, lay_out
 from tests.audit.on_a_cluster import SMALL
 
 from seewhy.audit import ray as rayed
+from seewhy.audit.cluster import Cluster, Share
 from seewhy.audit.sources import list_pictures
+from seewhy.audit.worker import Job, movable, require_pictures
 from seewhy.cli import main
 from seewhy.errors import AuditError, DataError, InputError, MissingExtraError, ModelError
 from seewhy.models import Classifier
@@ -48,9 +50,9 @@ def _in_a_process(command: list[str]) -> subprocess.CompletedProcess[str]:
 # Without a cluster
 
 
-def job(pictures: Path, model: Classifier | None = None) -> rayed._Job:
-    share = rayed._Share(workers=1, cpus=1, gpus=0, device="cpu")
-    return rayed._Job(model or classifier(), list_pictures(pictures), SMALL, share)
+def job(pictures: Path, model: Classifier | None = None) -> Job:
+    share = Share(workers=1, cpus=1, gpus=0, device="cpu")
+    return Job(model or classifier(), list_pictures(pictures), SMALL, share)
 
 
 def test_a_machine_that_would_compute_otherwise_is_refused(pictures: Path) -> None:
@@ -68,14 +70,14 @@ def test_pictures_that_a_machine_does_not_have_are_no_failures(
     listed = job(moved)
     shutil.rmtree(moved)
     with pytest.raises(DataError, match="the same folder on every machine of the cluster"):
-        rayed._require_pictures(listed.listing)
+        require_pictures(listed.listing)
 
 
 def test_a_network_that_cannot_travel(pictures: Path, tmp_path: Path) -> None:
     model = classifier()
     model.module.open_file = (i for i in range(3))  # type: ignore[assignment]
     with pytest.raises(ModelError, match="a network that can be pickled"):
-        rayed._movable(model)
+        movable(model)
 
 
 def test_no_ray(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +89,7 @@ def test_no_ray(pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense"])
 def test_no_cluster_there(address: str, pictures: Path, tmp_path: Path) -> None:
     pytest.importorskip("ray.data", reason="needs ray", exc_type=ImportError)
-    model, where = classifier(), rayed.Cluster(address)
+    model, where = classifier(), Cluster(address)
     with pytest.raises(AuditError, match=f"cluster {address}: expected the head of a Ray cluster"):
         rayed.run(pictures, model, tmp_path, SMALL, cluster=where)
 
@@ -98,4 +100,4 @@ def test_workers_want_a_cluster(
     assert main(["audit", str(pictures), "--out", str(tmp_path), "--workers", "2"]) == 2
     assert "--workers: expected --ray" in capsys.readouterr().err
     with pytest.raises(InputError, match="workers: expected 1 or more"):
-        rayed.Cluster(workers=0)
+        Cluster(workers=0)

@@ -173,9 +173,10 @@ def _runner(
         from seewhy.audit.local import run
 
         return run
-    from seewhy.audit import ray as rayed
+    from seewhy.audit.cluster import Cluster
+    from seewhy.audit.ray import run as run_on_a_cluster
 
-    return partial(rayed.run, cluster=rayed.Cluster(ray, workers, model.device))
+    return partial(run_on_a_cluster, cluster=Cluster(ray, workers, model.device))
 
 
 class _Told:
