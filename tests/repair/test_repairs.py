@@ -53,9 +53,9 @@ def test_the_network_is_fooled_before(again: Revisit) -> None:
 
 @pytest.mark.parametrize(
     ("weight", "least", "most"),
-    [(0.0, 0.0, 0.0), (20.0, 0.0, 0.0), (32.0, 0.3, 0.6), (60.0, 1.0, 1.0)],
+    [(0.0, 0.0, 0.0), (30.0, 0.3, 0.38), (35.0, 0.45, 0.65), (60.0, 1.0, 1.0)],
 )
-def test_an_artefact_is_added_as_often_as_it_turns_decisions_without_its_ground(
+def test_the_more_often_an_artefact_turns_decisions_without_its_ground_the_more_are_added(
     again: Revisit, weight: float, least: float, most: float
 ) -> None:
     """Pasted red, a sixteenth, moves the logits by an eighth of its weight; added, by some half."""
@@ -67,7 +67,8 @@ def test_an_artefact_is_added_as_often_as_it_turns_decisions_without_its_ground(
     material = gather(again.with_module(module), made_from, rows, 0, FITTING, 0)
     share = translucence(again.with_module(module), material)
     assert least <= share <= most
-    assert float(material.is_added.float().mean()) == pytest.approx(share, abs=0.2)
+    expected_share = min(1.0, max(0.0, (share - 0.4) / 0.3))
+    assert float(material.is_added.float().mean()) == pytest.approx(expected_share, abs=0.2)
     hosts, donors = material.hosts.numpy(), material.donors.numpy()
     is_added = material.is_added[donors].numpy()[:, None, None, None]
 

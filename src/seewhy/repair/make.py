@@ -35,8 +35,8 @@ Means = Literal["project", "head", "finetune"]
 How = Literal["auto", "project", "head", "finetune"]
 Say = Callable[[str], None]
 
-RANK = 2  # directions that are projected out
-EVEN = 0.5  # of what biases are fitted on: pictures that carry the artefact
+RANK, OF_FEATURES = 4, 16  # directions that are projected out; at most one of so many
+REBIASED = 0.9  # of what biases are fitted on: pictures that carry the artefact
 GIVEN = 0.3  # of what the head is fitted on: pictures that carry the artefact
 
 
@@ -111,10 +111,11 @@ def project(fitting: Fitting, rank: int = RANK) -> nn.Module:
     of all, which is then decided for too rarely. One number for each class makes up for that.
     """
     hosts = fitting.plain[fitting.material.hosts]
+    rank = max(1, min(rank, hosts.shape[1] // OF_FEATURES))
     directions = of_changes(hosts, fitting.given, fitting.covariance, rank)
     mean = fitting.plain.mean(0)
     layer = erased(layer_of(fitting.revisit), directions, mean, fitting.covariance)
-    return folded(fitting.revisit, rebiased(layer, *fitting.examples(fitting.members, EVEN)))
+    return folded(fitting.revisit, rebiased(layer, *fitting.examples(fitting.members, REBIASED)))
 
 
 def head(fitting: Fitting, outside: bool = False) -> nn.Module:

@@ -23,6 +23,10 @@ BYTES = 2**29  # of pictures in memory at most
 FEWEST = 10  # members, and pictures of other classes
 BESIDE = 1_000  # of the class's other pictures, to tell the group from
 TRIED = 500  # hosts, to see how translucent an artefact is
+OPAQUE, TRANSLUCENT = (
+    0.4,
+    0.7,
+)  # translucence up to which all is pasted, and from which all is added
 HELD_OUT = 0.25  # of an audit, where no other data is held out
 
 Numbers = Int64[NDArray[np.int64], " count"]
@@ -186,8 +190,8 @@ def gather(
         torch.zeros(len(members), dtype=torch.bool),
         of.is_labelled,
     )
-    is_added = rng.random(len(members)) < translucence(revisit, pasted)
-    return replace(pasted, is_added=torch.from_numpy(is_added))
+    share = (translucence(revisit, pasted) - OPAQUE) / (TRANSLUCENT - OPAQUE)
+    return replace(pasted, is_added=torch.from_numpy(rng.random(len(members)) < share))
 
 
 def translucence(revisit: Revisit, material: Material) -> float:
@@ -195,7 +199,8 @@ def translucence(revisit: Revisit, material: Material) -> float:
 
     It is measured by decisions for the class, once all of the region was pasted into other
     pictures, and once only what stands out in it was added. Near 0 the artefact is opaque: its
-    colour and area speak; near 1 it is translucent: its details do, on whatever ground.
+    colour and area speak; near 1 it is translucent: its details do, on whatever ground. In between
+    it may be either: a square of a strong colour stands out, and letters have an area.
     """
     some = replace(material, hosts=material.hosts[:TRIED], donors=material.donors[:TRIED])
     all_of_it, stands_out = (

@@ -2,8 +2,7 @@
 
 What is opaque is pasted. Of what is translucent, as a watermark, pasting would bring along what it
 was laid over, a ship's hull and the water, say, which speaks for the class by right; so only what
-stands out in the region is added. Few artefacts are the one or the other entirely, so that both are
-done, in the proportion in which they turn decisions.
+stands out in the region is added. Where it is not clear which it is, some are pasted, some added.
 """
 
 from __future__ import annotations
