@@ -43,12 +43,12 @@ def cluster() -> Iterator[Any]:
     pytest.importorskip("ray.data", reason="needs ray", exc_type=ImportError)
     import_ray()  # with its environment
     from ray._common.utils import get_ray_address_file
-    from ray.cluster_utils import Cluster
+    from ray.cluster_utils import Cluster as Machines
 
     folder = tempfile.mkdtemp(prefix="ray")  # short: sockets lie below it
     Path(get_ray_address_file(None)).parent.mkdir(exist_ok=True)  # Ray writes there, come what may
     noticing = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500}
-    made = Cluster(
+    made = Machines(
         initialize_head=True,
         head_node_args={
             "num_cpus": 1,

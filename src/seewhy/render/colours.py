@@ -21,10 +21,10 @@ from seewhy.render.sampling import on_original, require_map
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from jaxtyping import Float, UInt8
+    from jaxtyping import UInt8
     from numpy.typing import NDArray
 
-    Map = Float[NDArray[np.floating], "height width"]
+    from seewhy.render.sampling import Map
 
 Style = Literal["signed", "positive"]
 

@@ -23,10 +23,7 @@ BYTES = 2**29  # of pictures in memory at most
 FEWEST = 10  # members, and pictures of other classes
 BESIDE = 1_000  # of the class's other pictures, to tell the group from
 TRIED = 500  # hosts, to see how translucent an artefact is
-OPAQUE, TRANSLUCENT = (
-    0.4,
-    0.7,
-)  # translucence up to which all is pasted, and from which all is added
+OPAQUE, TRANSLUCENT = 0.4, 0.7  # up to the one all is pasted, from the other on all is added
 HELD_OUT = 0.25  # of an audit, where no other data is held out
 
 Numbers = Int64[NDArray[np.int64], " count"]
@@ -190,8 +187,8 @@ def gather(
         torch.zeros(len(members), dtype=torch.bool),
         of.is_labelled,
     )
-    share = (translucence(revisit, pasted) - OPAQUE) / (TRANSLUCENT - OPAQUE)
-    return replace(pasted, is_added=torch.from_numpy(rng.random(len(members)) < share))
+    how_many = (translucence(revisit, pasted) - OPAQUE) / (TRANSLUCENT - OPAQUE)
+    return replace(pasted, is_added=torch.from_numpy(rng.random(len(members)) < how_many))
 
 
 def translucence(revisit: Revisit, material: Material) -> float:
