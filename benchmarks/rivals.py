@@ -35,6 +35,26 @@ def jtt_head(layer: Linear, pooled: Tensor, labels: Tensor) -> Linear:
     return refitted(layer, pooled, labels, weights / weights.sum())
 
 
+def clarc_layer(layer: Linear, group: Tensor, rest: Tensor, mean: Tensor) -> Linear:
+    """Projective class artefact compensation, from a group and the rest of its class alone.
+
+    The direction between their means is projected out at right angles.
+
+    Source: Anders et al. 2022 (P-ClArC).
+
+    Args:
+        layer: as it is.
+        group: (M, K), pooled features of what was found.
+        rest: (R, K), of the class's other pictures.
+        mean: (K,), of pictures without the artefact, which is what is seen instead.
+    """
+    direction = group.mean(0) - rest.mean(0)
+    direction = direction / direction.norm()
+    seen = layer.weight @ direction
+    weight = layer.weight - seen[:, None] * direction
+    return Linear(weight, layer.bias + seen * (direction @ mean))
+
+
 @dataclass(frozen=True)
 class Found:
     """How well rows that were flagged agree with those that carry something.

@@ -41,6 +41,7 @@ from seewhy.proving.prove import placed
 from seewhy.repair.fold import folded, layer_of
 from seewhy.repair.make import MEANS, Fitting, project
 from seewhy.repair.material import FITTING, gather, halves
+from seewhy.repair.project import Linear
 from seewhy.training import Recipe, train
 
 HOME = Path(__file__).parents[1] / ".benchmarks" / "shortcuts"
@@ -199,6 +200,7 @@ def _repairs(
         fitting = _fitting(seen, list(finding.rows), reason, seed)
         reading = time.perf_counter() - begun
         is_added = float(fitting.material.is_added.double().mean())
+        ways["P-ClArC"] = lambda: folded(seen, _clarc(fitting))
         for how, means in MEANS.items():
             ways[how] = lambda means=means: means(fitting)  # type: ignore[misc]
         drawn = _random_group(seen.audit, reason, len(finding.rows), seed)
@@ -225,6 +227,11 @@ def _fitting(seen: Revisit, rows: list[int], reason: Reason, seed: int) -> Fitti
     for features in (fitting.plain, fitting.members, fitting.given):
         assert len(features)
     return fitting
+
+
+def _clarc(fitting: Fitting) -> Linear:
+    group, rest, mean = fitting.members, fitting.rest, fitting.plain.mean(0)
+    return rivals.clarc_layer(layer_of(fitting.revisit), group, rest, mean)
 
 
 def _random_group(audit: Audit, reason: Reason, count: int, seed: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""What a repair of the last layer does, written out picture by picture."""
+"""What a repair of the last layer does, derived in another way."""
 
 from __future__ import annotations
 
@@ -8,15 +8,43 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 
-def without_direction(
-    weight: Array, bias: Array, pooled: Array, direction: Array, filter_: Array, mean: Array
-) -> Array:
-    """Logits (N, C) of features whose reading along one direction is what it is in the mean."""
+def restoring(
+    ridge: float, weight: Array, bias: Array, seen: Array, wanted: Array, counts: Array
+) -> tuple[Array, Array]:
+    """The layer whose logits of what is seen are those of what was wanted, as nearly as can be.
+
+    Plain least squares of logits, one equation for each picture, one more for each weight, which
+    asks that it be what it was.
+    """
+    channels = seen.shape[1]
+    mean = sum(count * row for count, row in zip(counts, seen, strict=True))
+    spread = sum(
+        count * float((row - mean) @ (row - mean)) for count, row in zip(counts, seen, strict=True)
+    )
+    force = np.sqrt(ridge * spread / channels)
+    root = np.sqrt(counts)[:, None]
+    equations = np.vstack(
+        [
+            np.hstack([root * seen, root]),
+            np.hstack([force * np.eye(channels), np.zeros((channels, 1))]),
+        ]
+    )
+    answers = np.vstack([root * (wanted @ weight.T + bias), force * weight.T])
+    found = np.linalg.lstsq(equations, answers, rcond=None)[0]
+    return found[:-1].T, found[-1]
+
+
+def without_directions(weight: Array, bias: Array, pooled: Array, directions: Array) -> Array:
+    """Logits (N, C) of features moved along the directions to where they are the most usual.
+
+    The most usual is where the distance to the mean, measured by the features' own covariance
+    (Mahalanobis), is the least.
+    """
+    mean = pooled.mean(0)
+    white = np.linalg.inv(np.linalg.cholesky(np.cov(pooled.T)))
     logits = []
     for features in pooled:
-        reading = sum(f * x for f, x in zip(filter_, features, strict=True))
-        usual = sum(f * x for f, x in zip(filter_, mean, strict=True))
-        step = sum(f * d for f, d in zip(filter_, direction, strict=True))
-        moved = features - direction * (reading - usual) / step
+        steps = np.linalg.lstsq(white @ directions, white @ (features - mean), rcond=None)[0]
+        moved = features - directions @ steps
         logits.append([row @ moved + b for row, b in zip(weight, bias, strict=True)])
     return np.array(logits)

@@ -29,14 +29,14 @@ from seewhy.repair.material import (
     pooled_features,
     runs,
 )
-from seewhy.repair.project import Linear, difference_of_means, erased, of_changes
+from seewhy.repair.project import restored
 
 Means = Literal["project", "head", "finetune"]
 How = Literal["auto", "project", "head", "finetune"]
 Say = Callable[[str], None]
 
-RANK, OF_FEATURES = 4, 16  # directions that are projected out; at most one of so many
-REBIASED = 0.9  # of what biases are fitted on: pictures that carry the artefact
+RESTORED = 0.5  # of what is restored: pictures that carry the artefact
+REBIASED = 0.6  # of what biases are fitted on: the same
 GIVEN = 0.3  # of what the head is fitted on: pictures that carry the artefact
 
 
@@ -98,23 +98,22 @@ class Fitting:
         groups = (torch.arange(len(pooled)) >= len(self.plain)).long()
         return pooled, labels, balanced(labels, groups, torch.tensor([1 - share, share]))
 
-    @cached_property
-    def covariance(self) -> Tensor:
-        """(K, K), of features without the artefact."""
-        return torch.cov(self.plain.T)
 
-
-def project(fitting: Fitting, rank: int = RANK) -> nn.Module:
-    """Project out the directions into which transplants move the features, and fit the biases.
+def project(fitting: Fitting) -> nn.Module:
+    """Take out of the features what transplants put in, and fit the biases.
 
     What else lies along these directions is lost with the artefact: evidence for the class, most
     of all, which is then decided for too rarely. One number for each class makes up for that.
     """
-    hosts = fitting.plain[fitting.material.hosts]
-    rank = max(1, min(rank, hosts.shape[1] // OF_FEATURES))
-    directions = of_changes(hosts, fitting.given, fitting.covariance, rank)
-    mean = fitting.plain.mean(0)
-    layer = erased(layer_of(fitting.revisit), directions, mean, fitting.covariance)
+    plain, hosts, targets = fitting.plain, fitting.material.hosts, fitting.material.targets
+    is_given = (torch.arange(len(plain) + len(hosts)) >= len(plain)).long()
+    shares = torch.tensor([1 - RESTORED, RESTORED])
+    layer = restored(
+        layer_of(fitting.revisit),
+        torch.cat([plain, fitting.given]),
+        torch.cat([plain, plain[hosts]]),
+        balanced(torch.cat([targets, targets[hosts]]), is_given, shares),
+    )
     return folded(fitting.revisit, rebiased(layer, *fitting.examples(fitting.members, REBIASED)))
 
 
@@ -259,18 +258,5 @@ def _discriminant(fitting: Fitting) -> tuple[Tensor, Tensor]:
     both = torch.cat([group - group.mean(0), rest - rest.mean(0)])
     covariance = torch.cov(both.T)
     ridge = 0.01 * covariance.diagonal().mean() * torch.eye(len(covariance))
-    direction = difference_of_means(group, rest)[:, 0]
-    filters = torch.linalg.solve(covariance + ridge, direction)
+    filters = torch.linalg.solve(covariance + ridge, group.mean(0) - rest.mean(0))
     return filters, (group.mean(0) + rest.mean(0)) @ filters / 2
-
-
-def by_means(fitting: Fitting, whitened: bool = True) -> Linear:
-    """Project out the difference of means of the group and of the rest of its class, to compare.
-
-    It needs no transplants, and is worse than they are: within its class the artefact goes
-    together with whatever else sets its pictures apart, and what it adds to other classes'
-    features is not what it adds to its own.
-    """
-    directions = difference_of_means(fitting.members, fitting.rest)
-    covariance = fitting.covariance if whitened else None
-    return erased(layer_of(fitting.revisit), directions, fitting.plain.mean(0), covariance)
