@@ -19,6 +19,7 @@ WAYS = (
     "project, random group",
     "true groups, head (oracle)",
     "JTT, head",
+    "P-ClArC",
 )
 
 Told = dict[str, Any]

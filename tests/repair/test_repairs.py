@@ -137,6 +137,19 @@ def test_the_last_layer_can_be_repaired(again: Revisit, how: make.How) -> None:
     assert fingerprint(again.classifier.module) == before
 
 
+def test_the_head_begins_where_project_ends_and_is_held_to_it(
+    again: Revisit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_from, _ = halves(again.audit, 0)
+    fitting = make.Fitting(again, gather(again, made_from, marked_rows(again), 0, FITTING, 0))
+    layer = layer_of(again.with_module(make.project(fitting)))
+    free = layer_of(again.with_module(make.head(fitting)))
+    assert (free.weight - layer.weight).abs().max() > 0.1
+    monkeypatch.setattr(make, "HELD", 1e6)
+    held = layer_of(again.with_module(make.head(fitting)))
+    torch.testing.assert_close(held.weight, layer.weight, rtol=0, atol=1e-3)
+
+
 def test_features_outside_the_regions_do_for_the_group(again: Revisit) -> None:
     made_from, measured_on = halves(again.audit, 0)
     parts = [

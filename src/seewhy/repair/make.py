@@ -29,7 +29,7 @@ from seewhy.repair.material import (
     pooled_features,
     runs,
 )
-from seewhy.repair.project import restored
+from seewhy.repair.project import Linear, restored
 
 Means = Literal["project", "head", "finetune"]
 How = Literal["auto", "project", "head", "finetune"]
@@ -37,7 +37,8 @@ Say = Callable[[str], None]
 
 RESTORED = 0.5  # of what is restored: pictures that carry the artefact
 REBIASED = 0.6  # of what biases are fitted on: the same
-GIVEN = 0.3  # of what the head is fitted on: pictures that carry the artefact
+GIVEN = 0.3  # of what the head is fitted on: the same
+HELD = 0.01  # of the squares of what the head is changed by, features scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +106,35 @@ def project(fitting: Fitting) -> nn.Module:
     What else lies along these directions is lost with the artefact: evidence for the class, most
     of all, which is then decided for too rarely. One number for each class makes up for that.
     """
+    return folded(fitting.revisit, _projected(fitting))
+
+
+def head(fitting: Fitting, outside: bool = False) -> nn.Module:
+    """Fit the last layer again, the artefact in pictures of every class alike.
+
+    It begins where `project` ends, and is held back to that.
+
+    Args:
+        fitting: what it is fitted on.
+        outside: take the group's features pooled only outside its regions, in place of pooled
+            over all.
+    """
+    return folded(fitting.revisit, _refitted(fitting, outside))
+
+
+def finetune(fitting: Fitting) -> nn.Module:
+    """Train on, the artefact in pictures of every class alike; see `finetuned`.
+
+    It begins where `head` ends, or, where that cannot be folded in, with the network as it is.
+    """
+    try:
+        begun = fitting.revisit.with_module(head(fitting))
+    except ModelError:
+        begun = fitting.revisit
+    return finetuned(begun, fitting.material, Recipe(seed=fitting.seed))
+
+
+def _projected(fitting: Fitting) -> Linear:
     plain, hosts, targets = fitting.plain, fitting.material.hosts, fitting.material.targets
     is_given = (torch.arange(len(plain) + len(hosts)) >= len(plain)).long()
     shares = torch.tensor([1 - RESTORED, RESTORED])
@@ -114,32 +144,12 @@ def project(fitting: Fitting) -> nn.Module:
         torch.cat([plain, plain[hosts]]),
         balanced(torch.cat([targets, targets[hosts]]), is_given, shares),
     )
-    return folded(fitting.revisit, rebiased(layer, *fitting.examples(fitting.members, REBIASED)))
+    return rebiased(layer, *fitting.examples(fitting.members, REBIASED))
 
 
-def head(fitting: Fitting, outside: bool = False) -> nn.Module:
-    """Fit the last layer again, the artefact in pictures of every class alike.
-
-    Args:
-        fitting: what it is fitted on.
-        outside: take the group's features pooled only outside its regions, in place of pooled
-            over all.
-    """
+def _refitted(fitting: Fitting, outside: bool) -> Linear:
     members = fitting.members_outside if outside else fitting.members
-    examples = fitting.examples(members, GIVEN)
-    return folded(fitting.revisit, refitted(layer_of(fitting.revisit), *examples))
-
-
-def finetune(fitting: Fitting) -> nn.Module:
-    """Train on, the artefact in pictures of every class alike; see `finetuned`.
-
-    It begins where `project` ends, or, where that cannot be folded in, with the network as it is.
-    """
-    try:
-        begun = fitting.revisit.with_module(project(fitting))
-    except ModelError:
-        begun = fitting.revisit
-    return finetuned(begun, fitting.material, Recipe(seed=fitting.seed))
+    return refitted(_projected(fitting), *fitting.examples(members, GIVEN), HELD)
 
 
 MEANS: Mapping[Means, Callable[[Fitting], nn.Module]] = {
