@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 RESTORED = 0.5  # of what is restored: pictures that carry the artefact
 REBIASED = 0.6  # of what biases are fitted on: the same
 GIVEN = 0.3  # of what the head is fitted on: the same
-HELD = 0.01  # of the squares of what the head is changed by, features scaled
+HELD = 0.03  # of the squares of what the head is changed by, features scaled
 
 
 @dataclass(frozen=True, eq=False)

@@ -23,7 +23,7 @@ BYTES = 2**29  # of pictures in memory at most
 FEWEST = 10  # members, and pictures of other classes
 BESIDE = 1_000  # of the class's other pictures, to tell the group from
 TRIED = 500  # hosts, to see how translucent an artefact is
-OPAQUE, TRANSLUCENT = 0.4, 0.7  # up to the one all is pasted, from the other on all is added
+OPAQUE = 0.4  # translucence up to which all is pasted; from there on, more and more is added
 HELD_OUT = 0.25  # of an audit, where no other data is held out
 
 Numbers = Int64[NDArray[np.int64], " count"]
@@ -187,7 +187,7 @@ def gather(
         torch.zeros(len(members), dtype=torch.bool),
         of.is_labelled,
     )
-    how_many = (translucence(revisit, pasted) - OPAQUE) / (TRANSLUCENT - OPAQUE)
+    how_many = (translucence(revisit, pasted) - OPAQUE) / (1 - OPAQUE)
     return replace(pasted, is_added=torch.from_numpy(rng.random(len(members)) < how_many))
 
 
