@@ -17,9 +17,10 @@ def restoring(
     asks that it be what it was.
     """
     channels = seen.shape[1]
-    mean = sum(count * row for count, row in zip(counts, seen, strict=True))
+    mean = sum(count * row for count, row in zip(counts, wanted, strict=True))
     spread = sum(
-        count * float((row - mean) @ (row - mean)) for count, row in zip(counts, seen, strict=True)
+        count * float((row - mean) @ (row - mean))
+        for count, row in zip(counts, wanted, strict=True)
     )
     force = np.sqrt(ridge * spread / channels)
     root = np.sqrt(counts)[:, None]

@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 RESTORED = 0.5  # of what is restored: pictures that carry the artefact
 REBIASED = 0.6  # of what biases are fitted on: the same
 GIVEN = 0.3  # of what the head is fitted on: the same
-HELD = 0.03  # of the squares of what the head is changed by, features scaled
+HELD = 0.001  # of the squares of what the head is changed by, features scaled
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,14 +99,29 @@ class Fitting:
         groups = (torch.arange(len(pooled)) >= len(self.plain)).long()
         return pooled, labels, balanced(labels, groups, torch.tensor([1 - share, share]))
 
+    @cached_property
+    def projected(self) -> Linear:
+        """The last layer without the artefact, its biases fitted."""
+        material, plain = self.material, self.plain
+        hosts, targets = material.hosts, material.targets
+        is_given = (torch.arange(len(plain) + len(hosts)) >= len(plain)).long()
+        shares = torch.tensor([1 - RESTORED, RESTORED])
+        layer = restored(
+            layer_of(self.revisit),
+            torch.cat([plain, self.given]),
+            torch.cat([plain, plain[hosts]]),
+            balanced(torch.cat([targets, targets[hosts]]), is_given, shares),
+        )
+        return rebiased(layer, *self.examples(self.members, REBIASED))
+
 
 def project(fitting: Fitting) -> nn.Module:
     """Take out of the features what transplants put in, and fit the biases.
 
-    What else lies along these directions is lost with the artefact: evidence for the class, most
-    of all, which is then decided for too rarely. One number for each class makes up for that.
+    Evidence that cannot be told from the artefact is lost with it: that for its class, most of
+    all, which is then decided for too rarely. One number for each class makes up for that.
     """
-    return folded(fitting.revisit, _projected(fitting))
+    return folded(fitting.revisit, fitting.projected)
 
 
 def head(fitting: Fitting, outside: bool = False) -> nn.Module:
@@ -119,7 +134,9 @@ def head(fitting: Fitting, outside: bool = False) -> nn.Module:
         outside: take the group's features pooled only outside its regions, in place of pooled
             over all.
     """
-    return folded(fitting.revisit, _refitted(fitting, outside))
+    members = fitting.members_outside if outside else fitting.members
+    examples = fitting.examples(members, GIVEN)
+    return folded(fitting.revisit, refitted(fitting.projected, *examples, HELD))
 
 
 def finetune(fitting: Fitting) -> nn.Module:
@@ -132,24 +149,6 @@ def finetune(fitting: Fitting) -> nn.Module:
     except ModelError:
         begun = fitting.revisit
     return finetuned(begun, fitting.material, Recipe(seed=fitting.seed))
-
-
-def _projected(fitting: Fitting) -> Linear:
-    plain, hosts, targets = fitting.plain, fitting.material.hosts, fitting.material.targets
-    is_given = (torch.arange(len(plain) + len(hosts)) >= len(plain)).long()
-    shares = torch.tensor([1 - RESTORED, RESTORED])
-    layer = restored(
-        layer_of(fitting.revisit),
-        torch.cat([plain, fitting.given]),
-        torch.cat([plain, plain[hosts]]),
-        balanced(torch.cat([targets, targets[hosts]]), is_given, shares),
-    )
-    return rebiased(layer, *fitting.examples(fitting.members, REBIASED))
-
-
-def _refitted(fitting: Fitting, outside: bool) -> Linear:
-    members = fitting.members_outside if outside else fitting.members
-    return refitted(_projected(fitting), *fitting.examples(members, GIVEN), HELD)
 
 
 MEANS: Mapping[Means, Callable[[Fitting], nn.Module]] = {

@@ -9,12 +9,15 @@ So there is a best affine map from what is seen to what would be: with features 
 the linear least squares estimate (Wiener filter) of what features were before the artefact was
 added to them. It is affine, so that `W' = W T` and `b' = W t + b` do it in a linear layer.
 
-An artefact that moves features far, along few directions `V (K, r)`, makes it a projection:
-`T = 1 - V (V^T S^-1 V)^-1 V^T S^-1` with the covariance `S` of features without the artefact. That
-is projective class artefact compensation (Anders et al. 2022, "Finding and removing Clever Hans"),
-whitened as in LEACE (Belrose et al. 2023, "LEACE: Perfect linear concept erasure in closed form").
-Where it moves them less, or in many directions, each direction is kept as far as what it tells of
-the picture outweighs what it tells of the artefact; no number of directions has to be chosen.
+What is read along a direction is scaled by the share that the picture, not the artefact, has in
+it; no number of directions has to be chosen. An artefact that moves features far, whatever the
+picture, along few directions `V (K, r)`, makes `T` the projection `1 - V (V^T S^-1 V)^-1 V^T S^-1`
+with the covariance `S` of features without it: projective class artefact compensation, as whitened
+in LEACE.
+
+Source: Anders et al. 2022, "Finding and removing Clever Hans" (P-ClArC); Belrose et al. 2023,
+    "LEACE: Perfect linear concept erasure in closed form"; the estimate is Wiener's (1949) for
+    finitely many numbers, e.g. Kay 1993, "Fundamentals of statistical signal processing", ch. 12.
 """
 
 from __future__ import annotations
@@ -25,7 +28,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-RIDGE = 0.01  # of the mean variance: what pictures hardly show is left as it is
+from seewhy.errors import ModelError
+
+LEAST = 1e-12  # variance of features: where none moves, T is 1
 
 Pooled = Float[Tensor, "count channel"]
 Weight = Float[Tensor, "classes channel"]
@@ -54,7 +59,7 @@ def restored(
     seen: Pooled,
     wanted: Pooled,
     weights: Float[Tensor, " count"],
-    ridge: float = RIDGE,
+    ridge: float | None = None,
 ) -> Linear:
     """The layer that takes features for what they should have been.
 
@@ -63,17 +68,35 @@ def restored(
         seen: (N, K), of pictures with the artefact, and of others.
         wanted: (N, K), of the same pictures without it.
         weights: (N,), what each counts; all together 1.
-        ridge: of the squares of `T - 1`, beside the mean variance of what is seen.
+        ridge: of the squares of `T - 1`, beside the mean variance of `wanted`: what pictures hardly
+            show is left as it is. None: channels for each picture, by Kish's effective number
+            `1 / sum(weights^2)`, so that a few pictures do not decide about many channels.
+
+    Raises:
+        ModelError: features are not finite.
     """
+    _require_finite(seen)
     inputs, outputs = seen.double(), wanted.double()
     counts = weights.double()[:, None]
+    if ridge is None:
+        ridge = inputs.shape[1] * float(counts.square().sum())
     mean_in, mean_out = (counts * inputs).sum(0), (counts * outputs).sum(0)
-    centred = inputs - mean_in
-    covariance = centred.T @ (counts * centred)
-    penalty = ridge * covariance.diagonal().mean() * torch.eye(len(covariance)).double()
-    shared = centred.T @ (counts * (outputs - mean_out))
+    centred_in, centred_out = inputs - mean_in, outputs - mean_out
+    variance = (counts * centred_out.square()).sum(0).mean().clamp(min=LEAST)
+    penalty = ridge * variance * torch.eye(inputs.shape[1], dtype=torch.float64)
+    covariance, shared = (centred_in.T @ (counts * each) for each in (centred_in, centred_out))
     transform = torch.linalg.solve(covariance + penalty, shared + penalty).T
     weight, bias = layer.weight.double(), layer.bias.double()
     shift = mean_out - transform @ mean_in
     dtype = layer.weight.dtype
     return Linear((weight @ transform).to(dtype), (bias + weight @ shift).to(dtype))
+
+
+def _require_finite(pooled: Pooled) -> None:
+    if not torch.isfinite(pooled).all():
+        raise ModelError(
+            "repair",
+            expected="finite features",
+            got="a NaN or an infinity in the last features",
+            fix="look at the audit's failed pictures, or repair a network in float32",
+        )
