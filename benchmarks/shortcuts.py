@@ -86,8 +86,8 @@ def prepared(cell: Cell, data: Path) -> Revisit:
     return revisit(open_audit(run), classifier)
 
 
-def result(cell: Cell, data: Path) -> dict[str, Any]:
-    """All that the page says of a network."""
+def result(cell: Cell, data: Path, only: Sequence[str] = ()) -> dict[str, Any]:
+    """All that the page says of a network; of repairs those that are named, or all."""
     seen = prepared(cell, data)
     begun = time.perf_counter()
     suspected = find(seen.audit, seed=cell.seed)
@@ -104,7 +104,9 @@ def result(cell: Cell, data: Path) -> dict[str, Any]:
         "harm": judge.harm(cell.reasons).account(),
         "untaught": {} if cell.reasons else _untaught(judge),
         "confirmed": [_told(each) for each in _confirmed(proven)],
-        "reasons": [_of_reason(judge, proven, each, truth[each.name]) for each in cell.reasons],
+        "reasons": [
+            _of_reason(judge, proven, each, truth[each.name], only) for each in cell.reasons
+        ],
     }
 
 
@@ -136,7 +138,11 @@ def _truth(cell: Cell, audit: Audit) -> dict[str, dict[int, list[int] | None]]:
 
 
 def _of_reason(
-    judge: Judge, proven: Findings, reason: Reason, places: dict[int, list[int] | None]
+    judge: Judge,
+    proven: Findings,
+    reason: Reason,
+    places: dict[int, list[int] | None],
+    only: Sequence[str],
 ) -> dict[str, Any]:
     seen = judge.revisit
     carrying = np.array(sorted(places), dtype=np.int64)
@@ -152,7 +158,7 @@ def _of_reason(
         "flagged": asdict(rivals.found(flagged.astype(np.int64), carrying)),
         "iou": None if group is None else _overlap(seen, group, places),
         "finders": _finders(seen.audit, reason, carrying, len(flagged), judge.seed),
-        "repairs": list(_repairs(judge, reason, group, carrying)),
+        "repairs": list(_repairs(judge, reason, group, carrying, only)),
     }
 
 
@@ -190,7 +196,11 @@ def _finders(
 
 
 def _repairs(
-    judge: Judge, reason: Reason, finding: Finding | None, carrying: NDArray[np.int64]
+    judge: Judge,
+    reason: Reason,
+    finding: Finding | None,
+    carrying: NDArray[np.int64],
+    only: Sequence[str],
 ) -> Iterator[dict[str, Any]]:
     seen, seed, plain = judge.revisit, judge.seed, judge.harm([reason])
     ways: dict[str, Callable[[], torch.nn.Module]] = dict(_rivals(seen, carrying))
@@ -206,6 +216,8 @@ def _repairs(
         drawn = _random_group(seen.audit, reason, len(finding.rows), seed)
         ways["project, random group"] = lambda: project(_fitting(seen, drawn, reason, seed))
     for name, make in ways.items():
+        if only and name not in only:
+            continue
         begun = time.perf_counter()
         module = make()
         seconds = time.perf_counter() - begun + (reading if name in MEANS else 0)
@@ -267,25 +279,46 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=HOME)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=PLANTED, default=list(PLANTED))
+    parser.add_argument(
+        "--again", nargs="+", default=[], help="these means alone, in what is there"
+    )
     parser.add_argument("--page", action="store_true", help="write the page alone")
     given = parser.parse_args()
     cells = [Cell(name, seed, given.home) for seed in given.seeds for name in given.only]
     keep_freed_memory()
     if not given.page:
-        measure(cells, given.data)
+        measure(cells, given.data, given.again)
     from benchmarks.shortcuts_page import write
 
     write(given.home)
 
 
-def measure(cells: Sequence[Cell], data: Path) -> None:
-    """The results of these networks, each written down as soon as it is there."""
+def measure(cells: Sequence[Cell], data: Path, again: Sequence[str] = ()) -> None:
+    """The results of these networks, each written down as soon as it is there.
+
+    Args:
+        cells: the networks.
+        data: CIFAR-10.
+        again: means that are measured anew; their rows replace those in the results there are.
+    """
     for cell in cells:
         path = cell.folder / "result.json"
-        if not path.exists():
-            told = result(cell, data)
-            path.write_text(json.dumps(told, indent=1), encoding="utf-8")
-            print(f"{cell.name} {cell.seed}: {path}", flush=True)
+        if path.exists() and not again:
+            continue
+        told = result(cell, data, again)
+        if path.exists():
+            told = _replaced(json.loads(path.read_text(encoding="utf-8")), told)
+        path.write_text(json.dumps(told, indent=1), encoding="utf-8")
+        print(f"{cell.name} {cell.seed}: {path}", flush=True)
+
+
+def _replaced(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The old result with what the new one has of each reason's repairs."""
+    for was, now in zip(old["reasons"], new["reasons"], strict=True):
+        found = {each["how"]: each for each in now["repairs"]}
+        kept = [found.pop(each["how"], each) for each in was["repairs"]]
+        was["repairs"] = [*kept, *found.values()]
+    return old
 
 
 if __name__ == "__main__":
