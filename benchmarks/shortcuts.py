@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from benchmarks import rivals
 from benchmarks.harm import Judge
 from benchmarks.planting import PLANTED, Reason, plant
+from benchmarks.shortcuts_page import WAYS, write
 from seewhy.audit.finding import find
 from seewhy.audit.findings import Finding, Findings
 from seewhy.audit.local import Wish
@@ -280,7 +281,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=PLANTED, default=list(PLANTED))
     parser.add_argument(
-        "--again", nargs="+", default=[], help="these means alone, in what is there"
+        "--again", nargs="+", choices=WAYS, default=[], help="these means alone, where results are"
     )
     parser.add_argument("--page", action="store_true", help="write the page alone")
     given = parser.parse_args()
@@ -288,8 +289,6 @@ def main() -> None:
     keep_freed_memory()
     if not given.page:
         measure(cells, given.data, given.again)
-    from benchmarks.shortcuts_page import write
-
     write(given.home)
 
 
@@ -299,14 +298,14 @@ def measure(cells: Sequence[Cell], data: Path, again: Sequence[str] = ()) -> Non
     Args:
         cells: the networks.
         data: CIFAR-10.
-        again: means that are measured anew; their rows replace those in the results there are.
+        again: means that are measured anew where results are; these rows replace the old ones.
     """
     for cell in cells:
         path = cell.folder / "result.json"
-        if path.exists() and not again:
+        if path.exists() != bool(again):
             continue
         told = result(cell, data, again)
-        if path.exists():
+        if again:
             told = _replaced(json.loads(path.read_text(encoding="utf-8")), told)
         path.write_text(json.dumps(told, indent=1), encoding="utf-8")
         print(f"{cell.name} {cell.seed}: {path}", flush=True)
