@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 
@@ -33,6 +34,30 @@ def restoring(
     answers = np.vstack([root * (wanted @ weight.T + bias), force * weight.T])
     found = np.linalg.lstsq(equations, answers, rcond=None)[0]
     return found[:-1].T, found[-1]
+
+
+def calibrating(
+    l2: float, weight: Array, bias: Array, pooled: Array, labels: NDArray[np.int64], counts: Array
+) -> tuple[Array, Array]:
+    """Weights and biases with a gain and a bias for each class, looked for without gradients.
+
+    Written down picture by picture; the search takes differences of the loss.
+    """
+    classes = len(bias)
+
+    def layer(numbers: Array) -> tuple[Array, Array]:
+        return weight * np.exp(numbers[:classes])[:, None], numbers[classes:]
+
+    def loss(numbers: Array) -> float:
+        rows, biases = layer(numbers)
+        total = l2 * sum(numbers[c] ** 2 for c in range(classes)) / classes
+        for features, label, count in zip(pooled, labels, counts, strict=True):
+            logits = rows @ features + biases
+            total += count * (np.log(np.exp(logits).sum()) - logits[label])
+        return float(total)
+
+    begun = np.concatenate([np.zeros(classes), bias])
+    return layer(minimize(loss, begun, method="BFGS", options={"gtol": 1e-6}).x)
 
 
 def without_directions(weight: Array, bias: Array, pooled: Array, directions: Array) -> Array:

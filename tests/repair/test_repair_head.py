@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.oracles.repair import calibrating
 
-from seewhy.repair.head import balanced, pooled_outside, rebiased, refitted
+from seewhy.repair.head import balanced, calibrated, pooled_outside, refitted
 from seewhy.repair.project import Linear
 
 
@@ -69,34 +70,55 @@ def test_pooling_outside_leaves_the_cells_out() -> None:
     torch.testing.assert_close(pooled_outside(features, cells), torch.tensor([[2.0], [3.0]]))
 
 
-def test_biases_alone_become_the_log_odds() -> None:
+def test_of_a_layer_that_sees_nothing_biases_become_the_log_odds() -> None:
     layer = Linear(torch.zeros(2, 1), torch.zeros(2))
     labels = torch.tensor([0, 0, 0, 1])
-    fitted = rebiased(layer, torch.ones(4, 1), labels, torch.full((4,), 0.25))
+    fitted = calibrated(layer, torch.ones(4, 1), labels, torch.full((4,), 0.25))
     assert math.isclose(float(fitted.bias[0] - fitted.bias[1]), math.log(3), rel_tol=1e-4)
-    assert fitted.weight is layer.weight
+    assert not fitted.weight.any()
 
 
-def test_a_class_without_examples_keeps_its_bias() -> None:
-    layer = Linear(torch.zeros(3, 1), torch.tensor([0.0, 0.0, 0.5]))
+def test_gains_become_what_evidence_is_worth() -> None:
+    """Three pictures in four with x = 1 are of class 0, of those with x = -1 of class 1."""
+    layer = Linear(torch.tensor([[0.1], [-0.1]]), torch.zeros(2))
+    pooled = torch.tensor([[1.0]] * 4 + [[-1.0]] * 4)
+    labels = torch.tensor([0, 0, 0, 1, 1, 1, 1, 0])
+    fitted = calibrated(layer, pooled, labels, torch.full((8,), 0.125), l2=0.0)
+    expected = torch.tensor([[math.log(3) / 2], [-math.log(3) / 2]])
+    torch.testing.assert_close(fitted.weight, expected, rtol=1e-3, atol=0)
+    torch.testing.assert_close(fitted.bias, torch.zeros(2), rtol=0, atol=1e-3)
+
+
+def test_where_all_is_right_gains_do_not_grow_without_end() -> None:
+    layer = Linear(torch.tensor([[20.0], [-20.0]]), torch.zeros(2))
+    pooled, labels = torch.tensor([[1.0], [-1.0]]), torch.tensor([0, 1])
+    fitted = calibrated(layer, pooled, labels, torch.full((2,), 0.5))
+    torch.testing.assert_close(fitted.weight, layer.weight)
+
+
+def test_a_class_without_examples_stays_as_it_is() -> None:
+    layer = Linear(torch.tensor([[1.0], [-1.0], [0.25]]), torch.tensor([0.0, 0.0, 0.5]))
     labels = torch.tensor([0, 0, 0, 1])
-    fitted = rebiased(layer, torch.ones(4, 1), labels, torch.full((4,), 0.25))
-    assert fitted.bias[2] == 0.5
+    pooled = torch.tensor([[1.0], [2.0], [-1.0], [-1.0]])
+    fitted = calibrated(layer, pooled, labels, torch.full((4,), 0.25))
+    torch.testing.assert_close(fitted(pooled)[:, 2], layer(pooled)[:, 2])
+    assert not torch.allclose(fitted(pooled)[:, 0], layer(pooled)[:, 0])
 
 
+@settings(max_examples=25)
 @given(seed=st.integers(0, 10_000))
-def test_with_the_biases_each_class_is_as_probable_as_it_is_frequent(seed: int) -> None:
+def test_gains_and_biases_are_those_of_a_plain_search(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     layer = Linear(torch.randn(3, 4, generator=generator), torch.randn(3, generator=generator))
-    pooled = torch.randn(60, 4, generator=generator)
-    labels = torch.arange(60) % 3
-    weights = torch.rand(60, generator=generator) + 0.1
+    pooled = torch.randn(30, 4, generator=generator) + 2  # far from 0: biases go with the gains
+    labels = torch.arange(30) % 3
+    weights = torch.rand(30, generator=generator) + 0.1
     weights = weights / weights.sum()
-    fitted = rebiased(layer, pooled, labels, weights)
-    for number in range(3):
-        probable = sum(
-            float(weights[i]) * float(fitted(pooled[i : i + 1]).softmax(1)[0, number])
-            for i in range(60)
-        )
-        frequent = float(weights[labels == number].sum())
-        assert math.isclose(probable, frequent, abs_tol=1e-3)
+    fitted = calibrated(layer, pooled, labels, weights, l2=0.05)
+    parts = (layer.weight, layer.bias, pooled)
+    numbers = (each.double().numpy() for each in parts)
+    weight, bias = calibrating(0.05, *numbers, labels.numpy(), weights.double().numpy())
+    other = Linear(*(torch.from_numpy(each).float() for each in (weight, bias)))
+    torch.testing.assert_close(
+        fitted(pooled).softmax(1), other(pooled).softmax(1), rtol=0, atol=2e-3
+    )

@@ -174,9 +174,9 @@ def test_what_is_restored_is_each_host_as_it_was_half_of_all(
     for number in range(2):
         of_class = weights[:count][material.targets == number].sum()
         assert float(of_class) == pytest.approx(0.25)
-    pooled, labels, counts = fitting.examples(fitting.members, make.REBIASED)
+    pooled, labels, counts = fitting.examples(fitting.members, make.CALIBRATED)
     assert len(pooled) == count + len(fitting.members) + len(fitting.given)
-    probable = (counts[:, None] * layer(pooled).softmax(1)).sum(0)  # biases were fitted on these
+    probable = (counts[:, None] * layer(pooled).softmax(1)).sum(0)  # it was calibrated on these
     frequent = torch.stack([counts[labels == number].sum() for number in range(2)])
     torch.testing.assert_close(probable, frequent, rtol=0, atol=2e-3)
 

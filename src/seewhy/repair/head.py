@@ -11,6 +11,8 @@ has to be there, and in every class alike: that is what transplanting gives.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -19,6 +21,7 @@ from torch.nn import functional as F
 from seewhy.repair.project import Linear, Pooled
 
 L2 = 3e-4  # per squared weight that differs from the old ones, once features are scaled
+GAINS = 0.01  # of the mean square of the gains' logarithms
 ROUNDS = 100
 
 
@@ -69,47 +72,65 @@ def refitted(
     old = layer.weight.double() * scale
     inputs = (pooled / scale).double()
     weight, bias = (each.clone().requires_grad_() for each in (old, layer.bias.double()))
-    search = torch.optim.LBFGS([weight, bias], max_iter=ROUNDS, line_search_fn="strong_wolfe")
 
     def loss() -> Tensor:
-        search.zero_grad()
         each = F.cross_entropy(inputs @ weight.T + bias, labels, reduction="none")
-        value = each @ weights.double() + l2 * (weight - old).square().sum()
-        value.backward()
-        return value
+        return each @ weights.double() + l2 * (weight - old).square().sum()
 
-    search.step(loss)  # type: ignore[no-untyped-call, unused-ignore]
+    _least(loss, weight, bias)
     fitted = weight.detach() / scale, bias.detach()
     return Linear(*(each.to(layer.weight.dtype) for each in fitted))
 
 
-def rebiased(
+def calibrated(
     layer: Linear,
     pooled: Pooled,
     labels: Int[Tensor, " count"],
     weights: Float[Tensor, " count"],
+    l2: float = GAINS,
 ) -> Linear:
-    """The layer with the biases of the least weighted cross-entropy; weights stay as they are.
+    """The layer with a gain and a bias for each class, of the least weighted cross-entropy.
 
-    Classes without an example keep their biases: they would fall without end.
+    Gains are positive and multiply a class's weights, so that its evidence grows or shrinks and
+    lies where it lay. Classes without an example stay as they are: their biases would fall without
+    end.
 
     Args:
         layer: as it is, where the search begins.
         pooled: (N, K).
         labels: (N,).
         weights: (N,), what each counts; all together 1.
+        l2: of the mean square of the gains' logarithms: without it they would grow without end
+            where every example is decided rightly.
+
+    Source: vector scaling, Guo et al. 2017, "On calibration of modern neural networks", sec. 4.2.
     """
-    logits = layer(pooled).double()
-    seen = F.one_hot(labels.unique(), len(layer.bias)).sum(0).double()
-    shift = torch.zeros_like(seen, requires_grad=True)
-    search = torch.optim.LBFGS([shift], max_iter=ROUNDS, line_search_fn="strong_wolfe")
+    mean = weights.double() @ pooled.double()
+    old = layer.weight.double()
+    evidence = (pooled.double() - mean) @ old.T  # about its mean, else biases follow the gains
+    base = old @ mean + layer.bias.double()
+    seen = F.one_hot(labels.unique(), len(base)).sum(0).double()
+    log_gain, shift = (torch.zeros_like(base, requires_grad=True) for _ in range(2))
 
     def loss() -> Tensor:
+        logits = evidence * (log_gain * seen).exp() + base + shift * seen
+        each = F.cross_entropy(logits, labels, reduction="none")
+        return each @ weights.double() + l2 * log_gain.square().mean()
+
+    _least(loss, log_gain, shift)
+    weight = old * (log_gain.detach() * seen).exp()[:, None]
+    bias = base + shift.detach() * seen - weight @ mean
+    return Linear(weight.to(layer.weight.dtype), bias.to(layer.bias.dtype))
+
+
+def _least(loss: Callable[[], Tensor], *parameters: Tensor) -> None:
+    """Move parameters to where the loss is the least."""
+    search = torch.optim.LBFGS(parameters, max_iter=ROUNDS, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
         search.zero_grad()
-        each = F.cross_entropy(logits + shift * seen, labels, reduction="none")
-        value = each @ weights.double()
-        value.backward()
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call, unused-ignore]
         return value
 
-    search.step(loss)  # type: ignore[no-untyped-call, unused-ignore]
-    return Linear(layer.weight, layer.bias + (shift.detach() * seen).to(layer.bias.dtype))
+    search.step(closure)  # type: ignore[no-untyped-call, unused-ignore]

@@ -17,7 +17,7 @@ from seewhy.errors import InputError, ModelError
 from seewhy.repair.account import Account, Wanted, measure, see
 from seewhy.repair.finetune import Recipe, finetuned
 from seewhy.repair.fold import folded, layer_of
-from seewhy.repair.head import balanced, pooled_outside, rebiased, refitted
+from seewhy.repair.head import balanced, calibrated, pooled_outside, refitted
 from seewhy.repair.material import (
     FITTING,
     MEASURING,
@@ -36,7 +36,7 @@ How = Literal["auto", "project", "head", "finetune"]
 Say = Callable[[str], None]
 
 RESTORED = 0.5  # of what is restored: pictures that carry the artefact
-REBIASED = 0.6  # of what biases are fitted on: the same
+CALIBRATED = 0.6  # of what gains and biases are fitted on: the same
 GIVEN = 0.3  # of what the head is fitted on: the same
 HELD = 0.001  # of the squares of what the head is changed by, features scaled
 
@@ -101,7 +101,7 @@ class Fitting:
 
     @cached_property
     def projected(self) -> Linear:
-        """The last layer without the artefact, its biases fitted."""
+        """The last layer without the artefact, its gains and biases fitted."""
         material, plain = self.material, self.plain
         hosts, targets = material.hosts, material.targets
         is_given = (torch.arange(len(plain) + len(hosts)) >= len(plain)).long()
@@ -112,14 +112,14 @@ class Fitting:
             torch.cat([plain, plain[hosts]]),
             balanced(torch.cat([targets, targets[hosts]]), is_given, shares),
         )
-        return rebiased(layer, *self.examples(self.members, REBIASED))
+        return calibrated(layer, *self.examples(self.members, CALIBRATED))
 
 
 def project(fitting: Fitting) -> nn.Module:
-    """Take out of the features what transplants put in, and fit the biases.
+    """Take out of the features what transplants put in, and fit a gain and a bias for each class.
 
     Evidence that cannot be told from the artefact is lost with it: that for its class, most of
-    all, which is then decided for too rarely. One number for each class makes up for that.
+    all, which is then decided for too rarely. Two numbers for each class make up for that.
     """
     return folded(fitting.revisit, fitting.projected)
 
