@@ -115,9 +115,14 @@ def test_gains_and_biases_are_those_of_a_plain_search(seed: int) -> None:
     weights = torch.rand(30, generator=generator) + 0.1
     weights = weights / weights.sum()
     fitted = calibrated(layer, pooled, labels, weights, l2=0.05)
-    parts = (layer.weight, layer.bias, pooled)
-    numbers = (each.double().numpy() for each in parts)
-    weight, bias = calibrating(0.05, *numbers, labels.numpy(), weights.double().numpy())
+    weight, bias = calibrating(
+        0.05,
+        layer.weight.double().numpy(),
+        layer.bias.double().numpy(),
+        pooled.double().numpy(),
+        labels.numpy(),
+        weights.double().numpy(),
+    )
     other = Linear(*(torch.from_numpy(each).float() for each in (weight, bias)))
     torch.testing.assert_close(
         fitted(pooled).softmax(1), other(pooled).softmax(1), rtol=0, atol=2e-3
