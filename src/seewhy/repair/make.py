@@ -35,8 +35,7 @@ Means = Literal["project", "head", "finetune"]
 How = Literal["auto", "project", "head", "finetune"]
 Say = Callable[[str], None]
 
-RESTORED = 0.5  # of what is restored: pictures that carry the artefact
-CALIBRATED = 0.6  # of what gains and biases are fitted on: the same
+PROJECTED = 0.6  # of what `project` is fitted on: pictures that carry the artefact
 GIVEN = 0.3  # of what the head is fitted on: the same
 HELD = 0.001  # of the squares of what the head is changed by, features scaled
 
@@ -105,14 +104,14 @@ class Fitting:
         material, plain = self.material, self.plain
         hosts, targets = material.hosts, material.targets
         is_given = (torch.arange(len(plain) + len(hosts)) >= len(plain)).long()
-        shares = torch.tensor([1 - RESTORED, RESTORED])
+        shares = torch.tensor([1 - PROJECTED, PROJECTED])
         layer = restored(
             layer_of(self.revisit),
             torch.cat([plain, self.given]),
             torch.cat([plain, plain[hosts]]),
             balanced(torch.cat([targets, targets[hosts]]), is_given, shares),
         )
-        return calibrated(layer, *self.examples(self.members, CALIBRATED))
+        return calibrated(layer, *self.examples(self.members, PROJECTED))
 
 
 def project(fitting: Fitting) -> nn.Module:
