@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -266,3 +268,30 @@ def test_weights_have_7_bits_where_sums_of_products_would_overflow(
     assert kernels
     largest = max(int(np.abs(each.astype(int)).max()) for each in kernels)
     assert (largest > 64) == has_vnni
+
+
+TWO_AT_ONCE = """
+import os, sys, threading
+from seewhy.engines.openvino import imported
+
+openvino = imported()
+sys.setswitchinterval(1e-6)
+together = threading.Barrier(2)
+
+def first():
+    together.wait()
+    openvino.Type.f32.to_dtype()
+
+threads = [threading.Thread(target=first, daemon=True) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+os._exit(0)
+"""
+
+
+def test_two_threads_may_ask_openvino_for_a_type_at_once() -> None:
+    """Left alone both hang, and Python with them: nothing in this process could end that."""
+    pytest.importorskip("openvino")
+    subprocess.run([sys.executable, "-c", TWO_AT_ONCE], check=True, timeout=120)

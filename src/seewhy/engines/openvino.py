@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ HINTS: dict[Precision, str] = {
     "int8": "f32",
 }
 CAPABILITIES: dict[Precision, str] = {"bfloat16": "BF16", "float16": "FP16"}
+_FIRST = Lock()
 
 
 class OpenVino:
@@ -34,7 +36,7 @@ class OpenVino:
     def __init__(self, order: Order) -> None:
         order.require_precision(self.name, *HINTS)
         order.require_steps(self.name)
-        openvino = import_extra("openvino", "openvino")
+        openvino = imported()
         core = openvino.Core()
         _require_capability(core, order.precision)
         self.precision, self.threads = order.precision, order.threads
@@ -73,6 +75,18 @@ class OpenVino:
             # Each engine would pin its threads to the first cores, and two would share them.
             "ENABLE_CPU_PINNING": False,
         }
+
+
+def imported() -> Any:
+    """OpenVINO, safe to be called by several threads at once.
+
+    Its table of element types is made by the first that asks for one, who lets go of Python's lock
+    (GIL) midway; a second one then waits for the table with that lock in hand, for ever.
+    """
+    openvino = import_extra("openvino", "openvino")
+    with _FIRST:
+        openvino.Type.f32.to_dtype()
+    return openvino
 
 
 def _outputs(request: Any) -> tuple[Tensor, Tensor]:
