@@ -6,6 +6,7 @@ import functools
 import random
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 import seewhy
 from seewhy.engines import TOLERANCES, Engine, Precision, make_engine, make_order
 from seewhy.engines.exported import exported
+from seewhy.engines.openvino import imported
 from seewhy.engines.quantised import quantised
 from seewhy.errors import InputError, ModelError
 
@@ -295,3 +297,18 @@ def test_two_threads_may_ask_openvino_for_a_type_at_once() -> None:
     """Left alone both hang, and Python with them: nothing in this process could end that."""
     pytest.importorskip("openvino")
     subprocess.run([sys.executable, "-c", TWO_AT_ONCE], check=True, timeout=120)
+
+
+def test_the_engine_is_made_from_an_openvino_that_threads_may_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("openvino")
+    asked: list[Any] = []
+
+    def watched() -> Any:
+        asked.append(imported())
+        return asked[-1]
+
+    monkeypatch.setattr("seewhy.engines.openvino.imported", watched)
+    made.__wrapped__("openvino")
+    assert len(asked) == 1
