@@ -22,7 +22,7 @@ from torch import Tensor, nn
 import seewhy
 import seewhy.images
 from benchmarks.nets import NETS, SIZE, Net, in_faster_format, main, pictures
-from benchmarks.page import keep_rows, machine
+from benchmarks.page import PACKAGES, keep_rows, machine
 from benchmarks.peers import CONTENDERS, require_same_maps
 from benchmarks.timing import Ratio, Timings, race
 from seewhy.engines import Engine, Precision, make_engine
@@ -32,7 +32,7 @@ BATCH = 16
 GRAD_CAM, TORCHCAM = "pytorch-grad-cam GradCAM", "TorchCAM CAM"
 PEERS = (GRAD_CAM, TORCHCAM)
 WAYS: Mapping[Precision, tuple[str, ...]] = {
-    "float32": ("torch", "compile", "onnx", "openvino"),
+    "float32": ("torch", "compile", "onnx", "openvino", "mnn"),
     "bfloat16": ("torch", "compile", "openvino"),
     "int8": ("onnx", "openvino"),
 }
@@ -233,7 +233,7 @@ def _decisions(engine: Engine, images: Tensor) -> Tensor:
 
 def rows(*, quick: bool, nets: Sequence[Net] = NETS) -> Iterator[str]:
     """The Markdown table, a network at a time; the page has each when it is whole."""
-    about = [machine(), *([] if has_bfloat16() else ["", NO_BFLOAT16]), "", *HEAD]
+    about = [machine((*PACKAGES, "MNN")), *([] if has_bfloat16() else ["", NO_BFLOAT16]), "", *HEAD]
     yield from about
     for net in nets:
         found = measure(net, quick=quick, seconds=10.0 if quick else 60.0)

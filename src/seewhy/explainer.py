@@ -125,8 +125,8 @@ def explain(
             With any of these four the maps add up to the mean of several passes' logits, and
             `Explanation.views` says which, what they cost and what the plain pass gives.
         engine: what runs the network, where not this module as it is: what `make_engine` made, or
-            its name, "torch", "compile", "onnx", "openvino" or "auto", for float32. One made by
-            name is remembered, and made anew when the weights or the pictures' size changed.
+            its name, one of `ENGINES` or "auto", for float32. One made by name is remembered, and
+            made anew when the weights or the pictures' size changed.
 
     Raises:
         HeadNotFound: the model has no features with positions, or no gradient comes to them.

@@ -25,11 +25,13 @@ WISH = Wish(engine="torch", top=2, batch_size=16, rows_per_shard=32, threads=2)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("engine", "kills"), [("torch", 14), ("onnx", 4), ("openvino", 4)])
+@pytest.mark.parametrize(
+    ("engine", "kills"), [("torch", 10), ("onnx", 4), ("openvino", 4), ("mnn", 4)]
+)
 def test_killed_at_random_it_ends_with_the_same_bytes(
     engine: str, kills: int, tmp_path: Path
 ) -> None:
-    pytest.importorskip({"onnx": "onnxruntime"}.get(engine, engine))
+    pytest.importorskip({"onnx": "onnxruntime", "mnn": "MNN"}.get(engine, engine))
     data = lay_out(tmp_path / "data", 400)
     done = subprocess.run(
         [sys.executable, "-m", "tests.audit.killing", data, tmp_path, str(kills), engine],

@@ -20,7 +20,7 @@ def document(capsys: pytest.CaptureFixture[str], *typed: str) -> tuple[dict[str,
     return json.loads(said.out), said.err
 
 
-@pytest.mark.parametrize("engine", ["torch", "onnx", "openvino"])
+@pytest.mark.parametrize("engine", ["torch", "onnx", "openvino", "mnn"])
 def test_an_engine_gives_the_same_answer_and_says_what_it_is(
     engine: str, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,7 +51,7 @@ def test_a_precision_alone_is_of_pytorch(here: Path, capsys: pytest.CaptureFixtu
     [
         (
             ("--engine", "onx"),
-            "engine: expected one of torch, compile, onnx, openvino, auto, got 'onx'; "
+            "engine: expected one of torch, compile, onnx, openvino, mnn, auto, got 'onx'; "
             "did you mean onnx?",
         ),
         (

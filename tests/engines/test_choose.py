@@ -99,7 +99,7 @@ def test_auto_explains_and_leaves_the_compiler_out() -> None:
 
     trials = {trial.engine: trial for trial in choose(order, ENGINES, seconds=0.0).trials}
     assert trials["compile"].left_out == "compiling takes up to a minute; name it to use it"
-    assert all(trials[name].speed for name in ("torch", "onnx", "openvino"))
+    assert all(trials[name].speed for name in ("torch", "onnx", "openvino", "mnn"))
 
 
 def test_a_head_that_is_read_anew_runs_in_pytorch() -> None:

@@ -74,7 +74,7 @@ def audit(
         str,
         typer.Option(
             metavar="NAME",
-            help="torch, compile, onnx, openvino, or auto.",
+            help="torch, compile, onnx, openvino, mnn, or auto.",
             rich_help_panel="Running",
         ),
     ] = "auto",

@@ -22,7 +22,7 @@ Engine = Annotated[
     typer.Option(
         metavar="NAME",
         rich_help_panel=_PANEL,
-        help="torch, compile, onnx, openvino, or auto: the fastest here.",
+        help="torch, compile, onnx, openvino, mnn, or auto: the fastest here.",
     ),
 ]
 Precision = Annotated[

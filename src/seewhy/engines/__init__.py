@@ -1,4 +1,4 @@
-"""What runs the network: PyTorch, its compiler, ONNX Runtime, OpenVINO. One file an engine.
+"""What runs the network: PyTorch, its compiler, ONNX Runtime, OpenVINO, MNN. One file an engine.
 
 engine = make_engine(model, head, "openvino", precision="bfloat16", threads=2)
 seen = engine(batch)          # logits and feature maps, from which the maps are made
@@ -55,6 +55,7 @@ ENGINES: Mapping[str, Callable[[Order], Engine]] = {
     "compile": _maker("compiled", "Compiled"),
     "onnx": _maker("onnx_runtime", "OnnxRuntime"),
     "openvino": _maker("openvino", "OpenVino"),
+    "mnn": _maker("mnn", "Mnn"),
 }
 AUTO = "auto"
 

@@ -22,10 +22,11 @@ from torch.jit._trace import TracerWarning
 
 from seewhy import heads
 from seewhy.attachment import TwoOutputs
+from seewhy.engines import parts
 from seewhy.engines.engine import Order
 from seewhy.engines.weights import Stamp, stamp
 from seewhy.errors import ModelError
-from seewhy.heads import Head
+from seewhy.heads import Head, Seen
 from seewhy.models.parts import import_extra
 from seewhy.observe import in_eval_mode, run_eagerly
 from seewhy.wording import complaint
@@ -80,7 +81,9 @@ def _export(order: Order) -> Exported:
     for export in (_by_dynamo, _by_tracing):
         try:
             made = Exported(export(network, order.head, size), size)
-            _require_same(made, network, order.head)
+            images = noise(3, size)
+            expected = _by_itself(network, order.head, images)
+            require_same("the exported network", run_exported(made, order.head, images), expected)
             return made
         except Exception as problem:  # exporters raise whatever they like
             problems.append(problem)
@@ -109,7 +112,8 @@ def _ready(network: nn.Module) -> Iterator[None]:
         yield
 
 
-def _noise(batch: int, size: tuple[int, ...]) -> Tensor:
+def noise(batch: int, size: tuple[int, ...]) -> Tensor:
+    """Pictures (batch, channel, *size) to try a network on, in another batch size than it knows."""
     return torch.randn(batch, *size, generator=torch.Generator().manual_seed(batch))
 
 
@@ -117,7 +121,7 @@ def _by_dynamo(network: nn.Module, head: Head, size: tuple[int, ...]) -> Any:
     with _ready(network):
         program = torch.onnx.export(
             TwoOutputs(network, head).eval(),
-            (_noise(2, size),),
+            (noise(2, size),),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             input_names=[INPUT],
@@ -137,7 +141,7 @@ def _by_tracing(network: nn.Module, head: Head, size: tuple[int, ...]) -> Any:
     with _ready(network):
         torch.onnx.export(
             TwoOutputs(network, head).eval(),
-            (_noise(2, size),),
+            (noise(2, size),),
             file,
             dynamo=False,
             dynamic_axes={name: {axis: "batch"} for name, axis in layout.items()},
@@ -147,21 +151,35 @@ def _by_tracing(network: nn.Module, head: Head, size: tuple[int, ...]) -> Any:
     return onnx.load_from_string(file.getvalue())
 
 
-def _require_same(made: Exported, network: nn.Module, head: Head) -> None:
-    """Run an export on noise, in another batch size than it was made with."""
-    images = _noise(3, made.size)
+def _by_itself(network: nn.Module, head: Head, images: Tensor) -> Seen:
     with torch.no_grad(), in_eval_mode(network), run_eagerly():
-        expected = heads.run(network, head, (images,), {})
-    logits, features = run_in_onnxruntime(made.serialised(), threads=torch.get_num_threads())(
-        images
-    )
-    got = logits.reshape(len(images), -1), head.layout.read(features)
-    for name, theirs, ours in zip(OUTPUTS, got, expected, strict=True):
+        return Seen(*heads.run(network, head, (images,), {}))
+
+
+def run_exported(made: Exported, head: Head, images: Tensor) -> Seen:
+    """What an exported network gives in ONNX Runtime."""
+    run = run_in_onnxruntime(made.serialised(), threads=torch.get_num_threads())
+    return parts.joined([run(images)], head)
+
+
+def require_same(what: str, got: Seen, expected: Seen) -> None:
+    """See that a network taken elsewhere computes what it did, but for the order of its sums.
+
+    Args:
+        what: the network, as a message is to name it.
+        got: what it gives.
+        expected: what it should give, of the same pictures.
+
+    Raises:
+        ModelError: it computes something else.
+    """
+    pairs = (got.logits, expected.logits), (got.features, expected.features)
+    for name, (theirs, ours) in zip(OUTPUTS, pairs, strict=True):
         if theirs.shape != ours.shape or float((theirs - ours).abs().max()) > DEVIATION * float(
             ours.abs().max()
         ):
             raise ModelError(
-                "the exported network",
+                what,
                 expected=f"the network's {name}",
                 got="others",
                 fix='use the engine "torch"',

@@ -26,7 +26,8 @@ class OnnxRuntime:
         self.precision, self.threads = order.precision, order.threads
         self._library = f"onnxruntime {import_extra('onnxruntime', 'onnx').__version__}"
         self._head, self._size = order.head, tuple(order.example.shape[1:])
-        lanes = parts.lanes(order)
+        self._part = parts.size(order.precision)
+        lanes = parts.lanes(order, self._part)
         model = network(order)
         self._run = run_in_onnxruntime(model.serialised(), threads=max(1, order.threads // lanes))
         self._lanes, self._pool = lanes, ThreadPoolExecutor(lanes, thread_name_prefix="seewhy-onnx")
@@ -40,6 +41,6 @@ class OnnxRuntime:
 
     def __call__(self, batch: Tensor) -> Seen:
         """See `Engine`; pictures of the size that the engine was made for."""
-        pieces = parts.split(require_size(self.name, batch, self._size), self.precision)
+        pieces = parts.split(require_size(self.name, batch, self._size), self._part)
         each = map if self._lanes == 1 else self._pool.map
         return parts.joined(list(each(self._run, pieces)), self._head)

@@ -42,7 +42,8 @@ class OpenVino:
         self.precision, self.threads = order.precision, order.threads
         self._library = f"openvino {openvino.__version__.partition('-')[0]}"
         self._head, self._size = order.head, tuple(order.example.shape[1:])
-        self._lanes = parts.lanes(order)
+        self._part = parts.size(order.precision)
+        self._lanes = parts.lanes(order, self._part)
         model = core.read_model(network(order).serialised())
         self._model = core.compile_model(model, "CPU", self._settings())
         self._requests: list[Any] = []
@@ -56,7 +57,7 @@ class OpenVino:
 
     def __call__(self, batch: Tensor) -> Seen:
         """See `Engine`; pictures of the size that the engine was made for."""
-        pieces = parts.split(require_size(self.name, batch, self._size), self.precision)
+        pieces = parts.split(require_size(self.name, batch, self._size), self._part)
         while len(self._requests) < len(pieces):
             self._requests.append(self._model.create_infer_request())
         running = self._requests[: len(pieces)]

@@ -26,15 +26,14 @@ def size(precision: Precision) -> int:
     return 1 if precision == "float32" else 4
 
 
-def lanes(order: Order) -> int:
-    """How many parts run at once, each with its share of the threads."""
-    return max(1, min(order.threads, math.ceil(order.batch / size(order.precision))))
+def lanes(order: Order, pictures: int) -> int:
+    """How many parts of so many pictures run at once, each with its share of the threads."""
+    return max(1, min(order.threads, math.ceil(order.batch / pictures)))
 
 
-def split(batch: Tensor, precision: Precision) -> list[Tensor]:
-    """A batch as parts, in float32, in memory that other libraries can read."""
-    images = batch.detach().to("cpu", torch.float32).contiguous()
-    return list(images.split(size(precision)))
+def split(batch: Tensor, pictures: int) -> list[Tensor]:
+    """A batch as parts of so many, in float32, in memory that other libraries can read."""
+    return list(batch.detach().to("cpu", torch.float32).contiguous().split(pictures))
 
 
 def joined(parts: Sequence[tuple[Tensor, Tensor]], head: Head) -> Seen:

@@ -35,9 +35,7 @@ def quantised(made: Exported, order: Order) -> Exported:
         ModelError: it cannot be quantised.
     """
     try:
-        return Exported(
-            _quantised(made.serialised(), parts.split(order.example, order.precision)), made.size
-        )
+        return Exported(_quantised(made.serialised(), _pieces(order)), made.size)
     except Exception as problem:  # the tool raises whatever it likes
         raise ModelError(
             "precision int8",
@@ -116,7 +114,9 @@ def account(engine: Engine, order: Order) -> dict[str, str]:
 def kept(order: Order, seen: Seen) -> int:
     """How many of the calibration pictures the integers decide as float32 does."""
     run = run_in_onnxruntime(exported(order).serialised(), threads=order.threads)
-    exact = torch.cat(
-        [run(piece)[0].flatten(1) for piece in parts.split(order.example, order.precision)]
-    )
+    exact = torch.cat([run(piece)[0].flatten(1) for piece in _pieces(order)])
     return int((exact.argmax(1) == seen.logits.argmax(1)).sum())
+
+
+def _pieces(order: Order) -> list[Tensor]:
+    return parts.split(order.example, parts.size(order.precision))
