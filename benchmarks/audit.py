@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import decoders
+from benchmarks.data import DATA, require_photographs
 from benchmarks.nets import NETS
 from benchmarks.page import keep_rows, machine
 from benchmarks.timing import Ratio
@@ -41,7 +42,6 @@ from seewhy.memory import keep_freed_memory
 from seewhy.models import Classifier
 from seewhy.preprocess import Preprocess
 
-DATA = Path(os.environ.get("SEEWHY_DATA", Path(__file__).parents[2] / "shared" / "data"))
 PACKAGES = ("torch", "onnxruntime", "openvino", "pillow", "opencv-python-headless", "pyarrow")
 GOAL, BATCH = 0.90, 32
 NAMES = ("EfficientNet-Lite0", "ResNet-50")
@@ -83,7 +83,7 @@ def classifiers() -> dict[str, Classifier]:
 
 def pictures(folder: Path, count: int) -> Path:
     """A folder of links to the sample pictures, again and again."""
-    samples = sorted((DATA / "imagenet-samples").glob("*.JPEG"))
+    samples = require_photographs()
     for number in range(count):
         (folder / f"{number:06d}.jpg").symlink_to(samples[number % len(samples)].resolve())
     return folder

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from benchmarks.audit import DATA, pictures
+from benchmarks.audit import pictures
+from benchmarks.data import DATA
 from benchmarks.timing import Ratio
 from seewhy import load_model, open_audit
 from seewhy.audit.cluster import Cluster

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchmarks.data import require_photographs
 from benchmarks.timing import Timings, race
 from seewhy import images, load_model
 from seewhy.audit.explaining import normalised
 from seewhy.models import Classifier
 from seewhy.preprocess import Preprocess
 
-DATA = Path(os.environ.get("SEEWHY_DATA", Path(__file__).parents[2] / "shared" / "data"))
 Frames = NDArray[np.uint8]
 USED = "Pillow"
 ABOUT = """## Decoders
@@ -70,7 +69,7 @@ def rows(*, quick: bool) -> Iterator[str]:
     """The table; of EfficientNet-Lite0, for its weights are real."""
     cv2.setNumThreads(1)
     classifier = load_model("efficientnet-lite0")
-    paths = sorted((DATA / "imagenet-samples").glob("*.JPEG"))[: 32 if quick else None]
+    paths = require_photographs()[: 32 if quick else None]
     runs = {name: functools.partial(frames, name, paths, classifier) for name in DECODERS}
     timings = race(runs, seconds=5 if quick else 60, rounds=3 if quick else 9, warm_up=1)
     made = {name: run() for name, run in runs.items()}

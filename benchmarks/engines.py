@@ -11,16 +11,15 @@ maps each carries its certificate, which is part of the time.
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 import seewhy
 import seewhy.images
+from benchmarks.data import photographs
 from benchmarks.nets import NETS, SIZE, Net, in_faster_format, main, pictures
 from benchmarks.page import PACKAGES, keep_rows, machine
 from benchmarks.peers import CONTENDERS, require_same_maps
@@ -85,15 +84,13 @@ class Shown:
 
 def shown(net: Net) -> Shown:
     """Photographs for the trained network, if there are any; noise for the others."""
-    folder = Path(os.environ.get("SEEWHY_DATA", Path(__file__).parents[2] / "shared" / "data"))
-    paths = sorted((folder / "imagenet-samples").glob("*.JPEG"))
+    paths = photographs()
     if net.name != "EfficientNet-Lite0" or len(paths) < 4 * BATCH:
         return Shown(pictures(BATCH), pictures(4 * BATCH))
     model = seewhy.load_model("efficientnet-lite0")
     read = [torch.from_numpy(model.preprocess(seewhy.images.read(path))[0]) for path in paths]
-    photographs = torch.stack(read)
-    calibration, others = photographs[::2], photographs[1::2]
-    return Shown(photographs[:BATCH], calibration, others)
+    prepared = torch.stack(read)
+    return Shown(prepared[:BATCH], calibration=prepared[::2], others=prepared[1::2])
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,6 @@ import argparse
 import copy
 import dataclasses
 import json
-import os
 import statistics
 import sys
 import time
@@ -33,6 +32,7 @@ from torch import Tensor, nn
 
 import seewhy
 from benchmarks import judgement_page
+from benchmarks.data import DATA
 from benchmarks.judged import NOBODY, Entry, Price, entries
 from seewhy.datasets.boxed import Boxed, load_boxes
 from seewhy.errors import ModelError
@@ -48,7 +48,6 @@ from seewhy.models import Classifier
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "judgement.md"
 CACHE = ROOT / ".benchmarks" / "judgement.json"
-DATA = Path(os.environ.get("SEEWHY_DATA", ROOT.parent / "shared" / "data"))
 BOXES = DATA / "ilsvrc-val-boxes" / "dev.parquet"
 MODEL = "efficientnet-lite0"
 SEED = 0  # of the halves, and of the order of the pictures
