@@ -32,7 +32,7 @@ def test_killed_at_random_it_ends_with_the_same_bytes(
     engine: str, kills: int, tmp_path: Path
 ) -> None:
     pytest.importorskip({"onnx": "onnxruntime", "mnn": "MNN"}.get(engine, engine))
-    data = lay_out(tmp_path / "data", 400)
+    data = lay_out(tmp_path / "data", 403)  # the last batch is no whole number of parts
     done = subprocess.run(
         [sys.executable, "-m", "tests.audit.killing", data, tmp_path, str(kills), engine],
         cwd=ROOT,
@@ -48,7 +48,7 @@ def test_killed_at_random_it_ends_with_the_same_bytes(
     assert told["begun"] >= 1  # some of them while there was a store; when, no one can say
     audit = open_audit(tmp_path / "killed-0")
     assert audit.manifest.engine["engine"] == engine
-    assert audit.table(["row"])["row"].to_pylist() == list(range(400))
+    assert audit.table(["row"])["row"].to_pylist() == list(range(403))
     audit.verify()
 
 
@@ -71,7 +71,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_full_disk_costs_nothing_that_was_there(small_disk: Path, tmp_path: Path) -> None:
-    data = lay_out(tmp_path / "data", 400)
+    data = lay_out(tmp_path / "data", 403)  # the last batch is no whole number of parts
     run(data, classifier(), tmp_path / "whole", WISH)
     with pytest.raises(FileError, match="no space left on device"):
         run(data, classifier(), small_disk, WISH)
@@ -86,7 +86,7 @@ def test_a_full_disk_costs_nothing_that_was_there(small_disk: Path, tmp_path: Pa
 
 @pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    data = lay_out(tmp_path / "data", 400)
+    data = lay_out(tmp_path / "data", 403)  # the last batch is no whole number of parts
     typed = f"audit {data} --model resnet20-cifar10 --out {tmp_path}/run --shard-rows 8"
     command = [sys.executable, "-m", "seewhy", *typed.split(), "--batch-size", "4"]
     process = subprocess.Popen(

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import onnx
 import pytest
@@ -15,8 +16,8 @@ from tests.nets import Net
 from torch import Tensor, nn
 
 import seewhy
-from seewhy.engines import make_engine, make_order, mnn_library
-from seewhy.engines.exported import Exported, exported
+from seewhy.engines import Order, make_engine, make_order, mnn_library
+from seewhy.engines.exported import Exported, exported, run_exported
 from seewhy.errors import ModelError
 
 
@@ -106,30 +107,114 @@ def test_what_others_write_meanwhile_is_not_lost(
     assert capfd.readouterr().out == "meanwhile\n"
 
 
-def test_a_network_that_it_does_not_know_is_refused_in_one_line() -> None:
-    node = onnx.helper.make_node("Nonsense", ["images"], ["logits"], domain="nowhere")
+def order(net: nn.Module) -> Order:
+    x = pictures()
+    return make_order(net, seewhy.heads.cached_head(net, x), example=x)
+
+
+def model_of(node: onnx.NodeProto) -> onnx.ModelProto:
     kind = onnx.TensorProto.FLOAT
-    graph = onnx.helper.make_graph(
-        [node],
-        "network",
-        [onnx.helper.make_tensor_value_info("images", kind, ["batch", 3])],
-        [onnx.helper.make_tensor_value_info("logits", kind, ["batch", 3])],
-    )
+    described = onnx.helper.make_tensor_value_info
+    sides = [described("images", kind, ["batch", 3])], [described("logits", kind, ["batch", 3])]
+    return onnx.helper.make_model(onnx.helper.make_graph([node], "network", *sides))
+
+
+def test_a_network_that_it_does_not_know_is_refused_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = onnx.helper.make_node("Nonsense", ["images"], ["logits"], domain="nowhere")
+    strange = Exported(model_of(node), (3, 12, 12))
+    monkeypatch.setattr(mnn_library, "exported", lambda _order: strange)
     with pytest.raises(ModelError) as caught:
-        mnn_library.converted(Exported(onnx.helper.make_model(graph), (3,)))
+        make_engine(NETS["linear"], order(NETS["linear"]).head, "mnn", example=pictures())
     message = str(caught.value)
     assert message.startswith("engine mnn: expected a network that MNN runs, got ")
+    assert "Nonsense" in message
     assert message.endswith('; use the engine "onnx", "openvino" or "torch"')
+    assert capfd.readouterr().out == ""
 
 
 def test_a_conversion_that_computes_something_else_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    net, other, x = Net(gap).eval(), Net(gap).eval(), pictures()
+    net, other = Net(gap).eval(), Net(gap).eval()
     with torch.no_grad():
         other.fc.bias.add_(1)
-    head = seewhy.heads.cached_head(net, x)
-    wrong = mnn_library.converted(exported(make_order(other, head, example=x)))
-    monkeypatch.setattr(mnn_library, "_convert", lambda *_given: wrong)
+    wrong = exported(order(other))
+    monkeypatch.setattr(
+        mnn_library, "run_exported", lambda _made, head, images: run_exported(wrong, head, images)
+    )
     with pytest.raises(ModelError, match=r"^MNN's network: expected the network's logits, got oth"):
-        make_engine(net, head, "mnn", example=x)
+        make_engine(net, order(net).head, "mnn", example=pictures())
+
+
+class Broken:
+    """A library whose every call fails as MNN's do."""
+
+    def __init__(self, *_given: object) -> None:
+        raise Exception("Create session failed")  # which is what MNN raises
+
+
+def test_what_fails_in_mnn_is_one_line_and_left_out_by_auto(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from seewhy.engines import mnn
+
+    net = Net(gap).eval()
+    monkeypatch.setattr(mnn, "Lane", Broken)
+    with pytest.raises(ModelError) as caught:
+        make_engine(net, order(net).head, "mnn", example=pictures())
+    assert str(caught.value) == (
+        "engine mnn: expected a network that MNN runs, got Exception: Create session failed; "
+        'use the engine "onnx", "openvino" or "torch"'
+    )
+    said: list[str] = []
+    make_engine(net, order(net).head, "auto", example=pictures(), note=said.append)
+    assert any(line.startswith("mnn: left out, engine mnn: expected") for line in said)
+
+
+@pytest.mark.parametrize(
+    ("batch", "threads", "lanes"), [(8, 2, 2), (2, 2, 2), (1, 2, 1), (3, 8, 1)]
+)
+def test_a_lane_a_thread_unless_pictures_are_few(batch: int, threads: int, lanes: int) -> None:
+    net, x = NETS["linear"], pictures(batch)
+    engine = make_engine(net, order(net).head, "mnn", threads=threads, example=x)
+    assert engine.describe()["lanes"] == str(lanes)
+    torch.testing.assert_close(engine(x).logits, net(x), rtol=1e-4, atol=1e-5)
+
+
+class Curved(nn.Module):
+    """Activations that take an exponential, which a library may approximate."""
+
+    def __init__(self, last: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.last = last
+        self.first, self.second = nn.Conv2d(3, 16, 3), nn.Conv2d(16, 16, 3)
+        self.gate, self.fc = nn.Conv2d(16, 16, 1), nn.Linear(16, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.silu(self.first(x))
+        x = nn.functional.hardswish(self.second(x))
+        x = self.last(x * torch.sigmoid(self.gate(x)) * torch.softmax(self.gate(x), 1) * 10)
+        logits: Tensor = self.fc(x.mean((2, 3)))
+        return logits
+
+
+def test_exponentials_are_as_exact_as_float32() -> None:
+    net, x = Curved(torch.tanh).eval(), pictures(4)
+    head = seewhy.heads.cached_head(net, x)
+    expected = make_engine(net, head, "torch", example=x)(x).features
+    got = make_engine(net, head, "mnn", example=x)(x).features
+    assert float((got - expected).abs().max() / expected.abs().max()) < 5e-6
+
+
+def test_gelu_is_left_to_others() -> None:
+    """MNN's is a polynomial: here it would be off by 5e-5."""
+    net = Curved(nn.functional.gelu).eval()
+    with pytest.raises(ModelError) as caught:
+        make_engine(net, order(net).head, "mnn", example=pictures())
+    assert str(caught.value) == (
+        "engine mnn: expected a network without GELU, which MNN approximates, got one with it; "
+        'use the engine "onnx", "openvino" or "torch"'
+    )

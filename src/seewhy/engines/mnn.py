@@ -1,4 +1,4 @@
-"""MNN on the CPU: where a network is convolutions of 3 x 3, it multiplies 2.25 times less often.
+"""MNN on the CPU: convolutions of 3 x 3 and stride 1 take 2.25 times fewer multiplications.
 
 By Winograd's algorithm (Lavin and Gray, CVPR 2016, F(2x2, 3x3)) 2 x 2 results take 16 products in
 place of 36, and are as accurate as the plain sum. Left alone MNN takes larger tiles, which are
@@ -12,33 +12,25 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from seewhy.engines import parts
 from seewhy.engines.engine import Order, require_size
-from seewhy.engines.exported import (
-    INPUT,
-    OUTPUTS,
-    exported,
-    noise,
-    require_same,
-    run_exported,
-)
+from seewhy.engines.exported import INPUT, OUTPUTS
+from seewhy.engines.mnn_lane import PART, Lane
 from seewhy.engines.mnn_library import OTHERS, converted, imported, not_taken
-from seewhy.errors import ModelError
+from seewhy.errors import ModelError, SeewhyError
 from seewhy.heads import Seen
 from seewhy.wording import complaint
 
-PART = 4  # pictures; one by one they take longer, for Winograd's products are of matrices
-WINOGRAD_MEMORY_LEVEL, SMALL_TILES = 3, 1  # the hint's number in MNN's `HintMode`, and its value
-
 
 class Mnn:
-    """An interpreter a lane, and the threads that call them."""
+    """A lane a thread, and the threads that call them; few pictures have one lane with all threads.
+
+    MNN keeps one pool of threads for a process, which no two of several lanes would get at once.
+    """
 
     name = "mnn"
 
@@ -46,92 +38,51 @@ class Mnn:
         order.require_precision(self.name, "float32")
         order.require_steps(self.name)
         _require_pictures(order)
-        mnn = imported()
         self.precision, self.threads = order.precision, order.threads
         self._head, self._size = order.head, tuple(order.example.shape[1:])
-        self._lanes = parts.lanes(order, PART)
-        made = exported(order)
-        model, threads = converted(made), max(1, order.threads // self._lanes)
-        self._free: SimpleQueue[_Lane] = SimpleQueue()
-        for _ in range(self._lanes):
-            self._free.put(_Lane(mnn, model, threads))
+        self._lanes = order.threads if order.batch >= order.threads else 1
+        self._part = max(1, min(PART, order.batch // self._lanes))
+        self._free: SimpleQueue[Lane] = SimpleQueue()
+        for lane in _lanes(order, self._lanes):
+            self._free.put(lane)
         self._pool = ThreadPoolExecutor(self._lanes, thread_name_prefix="seewhy-mnn")
-        images = noise(PART + 1, self._size)
-        require_same("MNN's network", self(images), run_exported(made, order.head, images))
 
     def describe(self) -> dict[str, str]:
         """See `Engine`."""
         facts = {"engine": self.name, "precision": self.precision}
-        return {
-            **facts,
-            "library": f"MNN {metadata.version('MNN')}",
-            "threads": str(self.threads),
-            "lanes": str(self._lanes),
-        }
+        lanes = {"threads": str(self.threads), "lanes": str(self._lanes)}
+        return {**facts, "library": f"MNN {metadata.version('MNN')}", **lanes}
 
     def __call__(self, batch: Tensor) -> Seen:
         """See `Engine`; pictures of the size that the engine was made for."""
-        pieces = parts.split(require_size(self.name, batch, self._size), PART)
+        pieces = parts.split(require_size(self.name, batch, self._size), self._part)
         each = map if self._lanes == 1 else self._pool.map
         return parts.joined(list(each(self._run, pieces)), self._head)
 
     def _run(self, piece: Tensor) -> tuple[Tensor, Tensor]:
         lane = self._free.get()
         try:
-            return lane(piece)
+            logits, features = lane(piece.numpy())
+        except Exception as problem:  # MNN raises `Exception` itself
+            raise not_taken(complaint(problem)) from problem
         finally:
             self._free.put(lane)
+        return torch.from_numpy(logits), torch.from_numpy(features)
 
 
-class _Lane:
-    """A model read for itself: the sessions of one interpreter wait for each other."""
-
-    def __init__(self, mnn: Any, model: bytes, threads: int) -> None:
-        self._mnn = mnn
-        self._shape: tuple[int, ...] = ()
+def _lanes(order: Order, count: int) -> list[Lane]:
+    """The network, so many times."""
+    try:
+        mnn, model = imported(), converted(order)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "network.mnn")
             file.write_bytes(model)
-            self._interpreter = mnn.Interpreter(str(file))
-        self._interpreter.setSessionHint(WINOGRAD_MEMORY_LEVEL, SMALL_TILES)
-        self._session = self._interpreter.createSession({"backend": "CPU", "numThread": threads})
-
-    def __call__(self, piece: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits and features of a few pictures.
-
-        Raises:
-            ModelError: MNN cannot run the network.
-        """
-        try:
-            self._fit(tuple(piece.shape))
-            fed = self._interpreter.getSessionInput(self._session, INPUT)
-            fed.copyFrom(self._tensor(piece.numpy()))
-            code = self._interpreter.runSession(self._session)
-            if code != 0:
-                raise RuntimeError(f"error {code} of MNN")
-            logits, features = (self._output(name) for name in OUTPUTS)
-        except Exception as problem:  # MNN raises `Exception` itself
-            raise not_taken(complaint(problem)) from problem
-        return logits, features
-
-    def _fit(self, shape: tuple[int, ...]) -> None:
-        """Make room for another number of pictures, which takes a moment."""
-        if shape != self._shape:
-            fed = self._interpreter.getSessionInput(self._session, INPUT)
-            self._interpreter.resizeTensor(fed, shape)
-            self._interpreter.resizeSession(self._session)
-            self._shape = shape
-
-    def _output(self, name: str) -> Tensor:
-        there = self._interpreter.getSessionOutput(self._session, name)
-        here = self._tensor(np.empty(there.getShape(), np.float32))
-        there.copyToHostTensor(here)
-        return torch.from_numpy(np.array(here.getNumpyData()))  # a copy: `here` goes
-
-    def _tensor(self, values: np.ndarray[Any, Any]) -> Any:
-        mnn = self._mnn
-        kind, order = mnn.Halide_Type_Float, mnn.Tensor_DimensionType_Caffe
-        return mnn.Tensor(values.shape, kind, values, order)
+            threads, names = max(1, order.threads // count), (INPUT, *OUTPUTS)
+            return [Lane(mnn, str(file), threads, names) for _ in range(count)]
+    except SeewhyError:
+        raise
+    except Exception as problem:  # MNN's own, a full disk, no Python to run
+        raise not_taken(complaint(problem)) from problem
 
 
 def _require_pictures(order: Order) -> None:
