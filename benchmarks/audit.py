@@ -42,15 +42,7 @@ from seewhy.memory import keep_freed_memory
 from seewhy.models import Classifier
 from seewhy.preprocess import Preprocess
 
-PACKAGES = (
-    "torch",
-    "onnxruntime",
-    "openvino",
-    "MNN",
-    "pillow",
-    "opencv-python-headless",
-    "pyarrow",
-)
+PACKAGES = ("torch", "onnxruntime", "openvino", "pillow", "opencv-python-headless", "pyarrow")
 GOAL, BATCH = 0.90, 32
 NAMES = ("EfficientNet-Lite0", "ResNet-50")
 DOMINATED = ("ResNet-50",)  # where inference takes nearly all of the time

@@ -169,3 +169,29 @@ def test_engines_are_read_when_they_are_wanted() -> None:
         "assert not {'onnx', 'onnxruntime', 'openvino', 'MNN', 'torch._dynamo'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(("threads", "sizes"), [(1, [8, 8, 3]), (2, [19])])
+def test_one_thread_takes_a_few_pictures_at_a_time(threads: int, sizes: list[int]) -> None:
+    seen: list[int] = []
+
+    def watched(net: Net, features: Tensor) -> Tensor:
+        seen.append(len(features))
+        return gap(net, features)
+
+    net, x = Net(watched).eval(), pictures(19)
+    head = seewhy.heads.cached_head(net, x)
+    engine = make_engine(net, head, "torch", threads=threads, example=x)
+    seen.clear()
+    result = engine(x)
+    assert seen == sizes
+    torch.testing.assert_close(result.logits, net(x))
+    assert len(result.features) == 19
+
+
+def test_pooling_that_is_read_anew_sees_the_batch_whole() -> None:
+    net, x = Net(lambda net, f: net.fc(f.amax((2, 3)))).eval(), pictures(19)
+    head = seewhy.heads.cached_head(net, x)
+    engine = make_engine(net, head, "torch", threads=1, example=x)
+    result = seewhy.explain(net, x, "all", head=head, engine=engine)
+    torch.testing.assert_close(result.maps, seewhy.explain(net, x, "all", head=head).maps)

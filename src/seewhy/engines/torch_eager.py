@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ DTYPES: dict[Precision, torch.dtype] = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
 }
+
+
+PART = 8  # pictures: what more of them need does not stay in the cache of a core
 
 
 class TorchEngine:
@@ -40,12 +43,27 @@ class TorchEngine:
         """See `Engine`; pictures of any size that the network takes."""
         with torch_threads(self.threads), self._without_gradients(), run_eagerly():
             images = laid_out(require_tensor(self.name, batch), self._dtype)
-            seen = heads.look(self._model, self._head, (images,), {})
-        return as_float32(seen)
+            seen = [
+                heads.look(self._model, self._head, (part,), {}) for part in self._parts(images)
+            ]
+        return as_float32(seen[0] if len(seen) == 1 else _joined(seen))
+
+    def _parts(self, images: Tensor) -> tuple[Tensor, ...]:
+        """A batch as it is best computed: by one thread a few pictures at a time."""
+        has_steps = self._head.plan is not None
+        if self.threads > 1 or has_steps or images.device.type != "cpu":
+            return (images,)
+        parts: tuple[Tensor, ...] = images.split(PART)
+        return parts
 
     def _without_gradients(self) -> contextlib.AbstractContextManager[object]:
         # What is read anew in each pass is differentiated later, which inference_mode forbids.
         return torch.inference_mode() if self._head.plan is None else torch.no_grad()
+
+
+def _joined(parts: Sequence[Seen]) -> Seen:
+    logits = torch.cat([part.logits for part in parts])
+    return Seen(logits, torch.cat([part.features for part in parts]))
 
 
 def description(name: str, precision: Precision, threads: int) -> dict[str, str]:
