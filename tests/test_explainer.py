@@ -392,16 +392,16 @@ def test_no_random_number_is_drawn() -> None:
 
 
 def test_memory_does_not_grow_from_picture_to_picture() -> None:
-    def tensors() -> int:
+    def tensors() -> list[Tensor]:
         gc.collect()
-        return sum(issubclass(type(o), Tensor) for o in gc.get_objects())
+        return [each for each in gc.get_objects() if issubclass(type(each), Tensor)]
 
     net, x = Net(linear).eval(), torch.randn(2, 3, 8, 8)
     explain(net, x, "top2")
-    before = tensors()
+    before = {id(each) for each in tensors()}  # those of other tests may go meanwhile
     for _ in range(5):
         explain(net, x, "top2")
-    assert tensors() == before
+    assert not [each.shape for each in tensors() if id(each) not in before]
 
 
 @pytest.mark.parametrize("head", [linear, normalised, class_maps])
