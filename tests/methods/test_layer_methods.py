@@ -355,7 +355,7 @@ def test_nothing_piles_up_from_batch_to_batch(name: str) -> None:
     batches(2)
     before = alive()
     batches(20)
-    assert alive() == before
+    assert alive() <= before  # those of other tests may go meanwhile
 
 
 def test_ten_thousand_pictures_take_no_more_memory_than_a_thousand() -> None:

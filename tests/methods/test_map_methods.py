@@ -148,7 +148,8 @@ def test_nothing_is_kept_from_batch_to_batch(name: str) -> None:
         return sum(issubclass(type(each), Tensor) for each in gc.get_objects())
 
     tensors()
-    assert tensors() == tensors()
+    before = tensors()
+    assert tensors() <= before  # those of other tests may go meanwhile
 
 
 def test_the_check_for_traces_can_fail() -> None:
