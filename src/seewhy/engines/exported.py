@@ -113,7 +113,7 @@ def _ready(network: nn.Module) -> Iterator[None]:
 
 
 def noise(batch: int, size: tuple[int, ...]) -> Tensor:
-    """Pictures (batch, channel, *size) to try a network on, in another batch size than it knows."""
+    """Pictures (batch, channel, *size) to try a network on, the same every time."""
     return torch.randn(batch, *size, generator=torch.Generator().manual_seed(batch))
 
 

@@ -35,7 +35,7 @@ from seewhy.models.parts import import_extra
 
 GREETING = b"The device supports"
 STAMP = re.compile(r"^\[[\d:]+\] :\d+: ")
-APPROXIMATED = ("Gelu", "Erf")  # by a polynomial, which is off by 5e-5
+APPROXIMATED = ("Gelu", "Erf")  # off by up to 1e-4 of the features
 OTHERS = 'use the engine "onnx", "openvino" or "torch"'
 _FIRST = Lock()
 _CACHE: weakref.WeakKeyDictionary[Exported, bytes] = weakref.WeakKeyDictionary()
